@@ -1,0 +1,308 @@
+"""`FrankaEnv`: a gymnasium environment over a `Robot` and a `Task`, in either world."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from hilserl_envs.errors import ActionError, ConfigError, RobotError, check_array, check_name
+from hilserl_envs.images import fit_image
+from hilserl_envs.poses import displace, displacement, quat_slerp, saturate
+from hilserl_envs.robot import ArmCommand, ArmState, Robot, RobotState, key_prefix
+from hilserl_envs.safety import WorkspaceBox
+from hilserl_envs.tasks import make_task
+from hilserl_envs.tasks.task import STATE_SIZES, ArmSetup, Task
+
+CONTROL_HZ = 10
+OBSERVATIONS = ("pixels", "state", "both")
+RESET_MODES = ("teleport", "motion")
+# A gripper action beyond this closes (negative) or opens (positive); between, it stays.
+GRIPPER_THRESHOLD = 0.5
+# Reset motions: how far the equilibrium moves each control step, and what counts as there.
+RESET_STEP = 0.01  # [m]
+RESET_TURN = 0.05  # [rad]
+RESET_TOLERANCE = 0.01  # [m] and
+RESET_TURN_TOLERANCE = 0.05  # [rad]
+RESET_PATIENCE = 20  # control steps that the arm may take to catch up
+
+
+class FrankaEnv(gymnasium.Env):
+    """A task on one arm or two. Made by `gym.make("hilserl/RamInsertion-v0", ...)`.
+
+    Observation, every array fresh at every step:
+        `state`: each arm's `tcp_pose` (7,) xyz [m] + quat_xyzw (w >= 0), `tcp_vel` (6,)
+        [m/s, rad/s], both in its base frame; `tcp_force` (3,) [N], `tcp_torque` (3,)
+        [Nm] in the TCP's axes; `gripper_pose` (1,); `q`, `dq` (7,): those that the task
+        uses, float32, under `left/`, `right/` with two arms. With obs "state" or "both"
+        also the twin's privileged `{object}_pose` (7,) in each arm's base frame.
+        `images`: 128x128x3 uint8 RGB by camera; absent with obs "state".
+
+    Action: Box(-1, 1), per arm a displacement of the measured TCP along the base's axes
+    (3,), a rotation vector (3,), and where the task has one a gripper command (below
+    -0.5 closes, above 0.5 opens). Displacement and rotation are each shortened to
+    length 1, so that a turned frame changes nothing, then scaled by the task.
+
+    `reset(options={"joint_reset": True})` first drives the joints to their reset posture.
+
+    Args:
+        task: a registered name, "module:Class", or a `Task`.
+        robot: "twin", or a `Robot`.
+        obs: "pixels", "state" or "both"; the last two need the twin.
+        render_mode: "rgb_array", "human" (a window on the twin, real time) or None.
+        reset_mode: "teleport" puts twin and arm in place at once, "motion" moves the arm
+            as the real one moves; a real robot always moves.
+        image_size: height and width of the images.
+        timestep: of the twin's physics [s]; None is its default.
+        settings: changes of the task's settings, nested by field name (see
+            `tasks.task.configure`).
+
+    Raises:
+        ConfigError: a name or setting is wrong.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": CONTROL_HZ}
+
+    def __init__(
+        self,
+        task: str | Task,
+        robot: str | Sequence[str] | Robot = "twin",
+        obs: str = "pixels",
+        render_mode: str | None = None,
+        reset_mode: str = "teleport",
+        image_size: int = 128,
+        timestep: float | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ):
+        self.obs_mode = check_name(obs, OBSERVATIONS, "obs")
+        self.reset_mode = check_name(reset_mode, RESET_MODES, "reset_mode")
+        if render_mode is not None:
+            check_name(render_mode, self.metadata["render_modes"], "render_mode")
+        if not isinstance(image_size, int) or image_size < 1:
+            raise ConfigError(f"image_size must be a whole number of pixels above 0, got {image_size!r}")
+        self.render_mode = render_mode
+        self.task = make_task(task, settings)
+        self.robot = connect(robot, self.task, image_size, timestep)
+        if self.robot.scene is None and self.obs_mode != "pixels":
+            raise ConfigError(f"obs={obs!r} holds object poses that only the twin knows; use obs='pixels' on a robot")
+        if self.robot.scene is None and render_mode == "human":
+            raise ConfigError("render_mode='human' shows the twin; on a robot use 'rgb_array' or the server's page")
+        if missing := set(self.task.cameras) - set(self.robot.cameras):
+            raise ConfigError(f"the robot lacks cameras {sorted(missing)}; it has {sorted(self.robot.cameras)}")
+        self._image_size = (image_size, image_size)
+        self._boxes = {
+            name: WorkspaceBox(arm.limits, np.array(arm.reset_pose[3:])) for name, arm in self.task.arms.items()
+        }
+        self._prefixes = {name: key_prefix(name, self.task.arms) for name in self.task.arms}
+        size = sum(arm.action_size for arm in self.task.arms.values())
+        self.action_space = spaces.Box(-1.0, 1.0, (size,), np.float32)
+        self.observation_space = self._make_observation_space()
+        self._started = False
+        self._joint_reset_names = {name: np.array(arm.reset_q) for name, arm in self.task.arms.items()}
+        self.robot_state: RobotState = self.robot.read()
+
+    def _make_observation_space(self) -> spaces.Dict:
+        sizes = {f"{p}{key}": STATE_SIZES[key] for p in self._prefixes.values() for key in self.task.state_keys}
+        if self.obs_mode != "pixels":
+            sizes |= {f"{p}{name}_pose": 7 for p in self._prefixes.values() for name in self.task.objects}
+        state = {
+            key: spaces.Box(0.0, 1.0, (1,), np.float32)
+            if key.endswith("gripper_pose")
+            else spaces.Box(-np.inf, np.inf, (size,), np.float32)
+            for key, size in sizes.items()
+        }
+        space = {"state": spaces.Dict(state)}
+        if self.obs_mode != "state":
+            image = spaces.Box(0, 255, (*self._image_size, 3), np.uint8)
+            space["images"] = spaces.Dict({name: image for name in self.task.cameras})
+        return spaces.Dict(space)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
+        """Start an episode. Options: `joint_reset` (bool).
+
+        Raises:
+            ConfigError: an unknown option.
+            RobotError: an arm does not reach its reset pose.
+        """
+        super().reset(seed=seed)
+        for name in options or {}:
+            check_name(name, ["joint_reset"], "reset option")
+        goals = {name: self._boxes[name].clip(arm.sample_reset_pose(self.np_random)) for name, arm in self._arms()}
+        scene = self.robot.scene
+        teleport = scene is not None and (self.reset_mode == "teleport" or not self._started)
+        if teleport:
+            scene.reset()
+            self._configure("compliance")
+            scene.teleport(goals, {name: arm.gripper_at_reset for name, arm in self._arms()})
+        if (options or {}).get("joint_reset"):
+            self._joint_reset()
+        if not teleport or (options or {}).get("joint_reset"):
+            self._move_to(goals)
+        if scene is not None:
+            self.task.arrange(scene, self.np_random, in_motion=not teleport)
+        self._configure("compliance")
+        self._started = True
+        self.robot_state = self.robot.read()
+        if self.render_mode == "human":
+            self.render()
+        return self._observation(), self._info(self.task.succeeded(self.robot_state, scene))
+
+    def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
+        """Move for one control step of 0.1 s.
+
+        Raises:
+            ActionError: the action has a wrong shape or is not finite; the arm holds.
+        """
+        began = time.monotonic()
+        action = np.clip(check_array(action, self.action_space.shape, "an action", ActionError), -1.0, 1.0)
+        commands, start = {}, 0
+        for name, arm in self._arms():
+            part = action[start : start + arm.action_size]
+            commands[name] = self._to_command(name, arm, part)
+            start += arm.action_size
+        self.robot.command(commands)
+        self.robot.wait(1 / CONTROL_HZ)
+        self.robot_state = self.robot.read()
+        success = self.task.succeeded(self.robot_state, self.robot.scene)
+        failure = not success and self.task.failed(self.robot_state, self.robot.scene)
+        if self.render_mode == "human":
+            self.render()
+            time.sleep(max(0.0, 1 / CONTROL_HZ - (time.monotonic() - began)))
+        return self._observation(), float(success), success or failure, False, self._info(success)
+
+    def render(self) -> np.ndarray | None:
+        """A picture (height, width, 3) uint8 of the twin, or what a robot's cameras see."""
+        scene = self.robot.scene
+        if self.render_mode == "human":
+            scene.show()
+            return None
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() does nothing without a render_mode; pass render_mode='rgb_array'")
+            return None
+        if scene is not None:
+            return scene.render()
+        return np.concatenate(list(self._images().values()), axis=1)
+
+    def close(self) -> None:
+        """Release robot, windows and renderers; safe to call twice."""
+        self.robot.close()
+
+    def _arms(self):
+        return self.task.arms.items()
+
+    def _to_command(self, name: str, arm: ArmSetup, action: np.ndarray) -> ArmCommand:
+        measured = self.robot_state.arms[name].tcp_pose
+        shift = arm.translation_scale * saturate(action[:3], 1.0)
+        turn = arm.rotation_scale * saturate(action[3:6], 1.0)
+        gripper = None
+        if arm.gripper and abs(action[6]) > GRIPPER_THRESHOLD:
+            gripper = 1.0 if action[6] > 0 else 0.0
+        return ArmCommand(pose=self._boxes[name].clip(displace(measured, shift, turn)), gripper=gripper)
+
+    def _configure(self, which: str) -> None:
+        self.robot.configure({name: getattr(arm, which) for name, arm in self._arms()})
+
+    def _joint_reset(self) -> None:
+        self._configure("reset_compliance")
+        self.robot.reset_joints(self._joint_reset_names)
+
+    def _move_to(self, goals: Mapping[str, np.ndarray]) -> None:
+        """The real reset motion: along the task's path, slerped, inside the box."""
+        self._configure("reset_compliance")
+        state = self.robot.read()
+        self.robot.command({name: ArmCommand(gripper=arm.gripper_at_reset) for name, arm in self._arms()})
+        poses = {name: state.arms[name].tcp_pose for name in goals}
+        for waypoint in self.task.reset_path(state, goals):
+            steps = max(_motion_steps(poses[name], waypoint[name]) for name in waypoint)
+            for fraction in np.linspace(1 / steps, 1, steps):
+                between = {name: _interpolate(poses[name], waypoint[name], fraction) for name in waypoint}
+                self.robot.command({n: ArmCommand(pose=self._boxes[n].clip(pose)) for n, pose in between.items()})
+                self.robot.wait(1 / CONTROL_HZ)
+            poses |= waypoint
+        self._await_arrival(goals)
+
+    def _await_arrival(self, goals: Mapping[str, np.ndarray]) -> None:
+        for _ in range(RESET_PATIENCE):
+            arms = self.robot.read().arms
+            left = {name: displacement(arms[name].tcp_pose, goal) for name, goal in goals.items()}
+            far = {
+                name: error
+                for name, error in left.items()
+                if np.linalg.norm(error[:3]) > RESET_TOLERANCE or np.linalg.norm(error[3:]) > RESET_TURN_TOLERANCE
+            }
+            if not far:
+                return
+            self.robot.wait(1 / CONTROL_HZ)
+        name, error = next(iter(far.items()))
+        raise RobotError(
+            f"arm {name!r} stopped {1000 * np.linalg.norm(error[:3]):.0f} mm and {np.linalg.norm(error[3:]):.2f} rad "
+            "from its reset pose; see what blocks it, then reset again or with options={'joint_reset': True}"
+        )
+
+    def _observation(self) -> dict:
+        state = {}
+        for name, prefix in self._prefixes.items():
+            arm = self.robot_state.arms[name]
+            for key in self.task.state_keys:
+                state[prefix + key] = _state_value(arm, key)
+        if self.obs_mode != "pixels":
+            for name, prefix in self._prefixes.items():
+                for thing in self.task.objects:
+                    pose = self.robot.scene.pose_in_base(thing, name)
+                    state[f"{prefix}{thing}_pose"] = pose.astype(np.float32)
+        observation = {"state": state}
+        if self.obs_mode != "state":
+            observation["images"] = self._images()
+        return observation
+
+    def _images(self) -> dict[str, np.ndarray]:
+        captured = self.robot.capture()
+        return {name: fit_image(captured[name], self._image_size) for name in self.task.cameras}
+
+    def _info(self, success: bool) -> dict:
+        # "succeed" is the public code's name for it
+        return {"is_success": success, "succeed": success}
+
+
+def connect(
+    robot: str | Sequence[str] | Robot, task: Task, image_size: int = 128, timestep: float | None = None
+) -> Robot:
+    """The robot that an argument of `gym.make` names.
+
+    Raises:
+        ConfigError: not "twin" nor a `Robot`, or with other arms than the task's.
+    """
+    if isinstance(robot, str) and robot == "twin":
+        from hilserl_envs.twin.robot import TIMESTEP, TwinRobot
+
+        return TwinRobot(task, TIMESTEP if timestep is None else timestep, (image_size, image_size))
+    if not isinstance(robot, Robot):
+        raise ConfigError(f"robot must be 'twin' or an object with the Robot protocol, got {robot!r}")
+    if timestep is not None:
+        raise ConfigError("timestep is the twin's; leave it out with another robot")
+    if set(robot.arms) != set(task.arms):
+        raise ConfigError(f"the task needs arms {sorted(task.arms)}, the robot has {sorted(robot.arms)}")
+    return robot
+
+
+def _state_value(arm: ArmState, key: str) -> np.ndarray:
+    """Observation of one key, float32; a pose's quaternion has w >= 0, so equal poses are equal."""
+    value = np.array(getattr(arm, key), dtype=np.float32, ndmin=1)
+    if key == "tcp_pose" and value[6] < 0:
+        value[3:] *= -1
+    return value
+
+
+def _motion_steps(start: np.ndarray, end: np.ndarray) -> int:
+    path = displacement(start, end)
+    return max(1, int(np.ceil(max(np.linalg.norm(path[:3]) / RESET_STEP, np.linalg.norm(path[3:]) / RESET_TURN))))
+
+
+def _interpolate(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
+    """Pose (7,) on the straight line and the shortest turn between two."""
+    position = start[:3] + fraction * (end[:3] - start[:3])
+    return np.concatenate([position, quat_slerp(start[3:], end[3:], fraction)])

@@ -1,0 +1,79 @@
+"""Replay a recording of a controller through our law, and compare."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from hilserl_envs.errors import ConfigError
+from hilserl_envs.impedance import (
+    Compliance,
+    impedance_torque,
+    new_memory,
+    new_parameters,
+    set_compliance,
+    set_target,
+    start,
+)
+
+
+def replay(ticks: list[dict]) -> np.ndarray:
+    """Run the law over a recording of a controller and compare.
+
+    Args:
+        ticks: one dict a tick, in order: `q`, `dq`, `position`, `quat_xyzw`,
+            `jacobian_rowmajor` (42), `coriolis`, `tau_J_d` (torque commanded in the
+            tick before) and `tau` (torque commanded in this one), optionally `params`
+            (names of `Compliance`) and `target` (xyz + quat_xyzw), which hold from
+            this tick on. The first pose is the first target, the first q the posture.
+
+    Returns:
+        (ticks, 7) difference of our torque to the recorded one [Nm].
+
+    Raises:
+        ConfigError: a tick lacks a key or holds a wrong number of values.
+    """
+    sizes = dict(q=7, dq=7, position=3, quat_xyzw=4, jacobian_rowmajor=42, coriolis=7, tau_J_d=7, tau=7)
+    parameters, memory = new_parameters(), new_memory()
+    difference, torque = np.empty((len(ticks), 7)), np.empty(7)
+    for number, tick in enumerate(ticks):
+        if missing := [key for key in sizes if np.size(tick.get(key, ())) != sizes[key]]:
+            expected = ", ".join(f"{key} ({sizes[key]})" for key in missing)
+            raise ConfigError(f"tick {number} lacks numbers: expected {expected}")
+        values = {key: np.asarray(tick[key], dtype=np.float64) for key in sizes}
+        jacobian = values["jacobian_rowmajor"].reshape(6, 7)
+        if number == 0:
+            start(memory, values["q"], values["position"], values["quat_xyzw"])
+        if "params" in tick:
+            set_compliance(parameters, Compliance(**tick["params"]))
+        if "target" in tick:
+            target = np.asarray(tick["target"], dtype=np.float64)
+            set_target(memory, target[:3], target[3:])
+        impedance_torque(
+            parameters, memory, values["q"], values["dq"], values["position"], values["quat_xyzw"],
+            jacobian, values["coriolis"], values["tau_J_d"], torque,
+        )  # fmt: skip
+        difference[number] = torque - values["tau"]
+    return difference
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m hilserl_envs.impedance replay FILE`."""
+    if len(arguments) != 2 or arguments[0] != "replay":
+        print("usage: python -m hilserl_envs.impedance replay FILE", file=sys.stderr)
+        return 2
+    try:
+        difference = replay(json.loads(Path(arguments[1]).read_text()))
+    except (OSError, ValueError) as error:
+        print(f"cannot replay {arguments[1]}: {error}", file=sys.stderr)
+        return 1
+    print(f"ticks: {len(difference)}")
+    print(f"largest torque error: {np.abs(difference).max():.3e} Nm")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

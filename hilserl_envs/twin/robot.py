@@ -1,0 +1,133 @@
+"""`TwinRobot`: the `Robot` protocol over a MuJoCo scene in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hilserl_envs import impedance
+from hilserl_envs.errors import RobotError, check_array, check_name
+from hilserl_envs.impedance import Compliance
+from hilserl_envs.poses import rotate
+from hilserl_envs.robot import ArmCommand, ArmState, RobotState
+from hilserl_envs.tasks.task import Task
+from hilserl_envs.twin.kinematics import FINGER_TRAVEL, HAND_YAW, TCP_OFFSET
+from hilserl_envs.twin.rendering import Renderer
+from hilserl_envs.twin.scene import Scene
+from hilserl_envs.twin.stepping import JOINT_RESET_SPEED, WRENCH_TIMEOUT_TICKS
+
+TIMESTEP = 0.001  # of the physics [s]
+JOINT_SETTLE_TIME = 1.0  # after the joints' setpoints have arrived [s]
+JOINT_TOLERANCE = 0.05  # of a joint reset [rad]
+
+
+class TwinRobot:
+    """The arms of a task in simulation, as fast as the CPU steps them.
+
+    Args:
+        task: whose world to build.
+        timestep: of the physics [s]; the law always runs at 1 kHz.
+        image_size: (height, width) of every camera's images.
+    """
+
+    def __init__(self, task: Task, timestep: float = TIMESTEP, image_size: tuple[int, int] = (128, 128)):
+        self.scene: Scene | None = Scene(task, timestep)
+        self.arms = self.scene.arms
+        self.cameras = {name: tuple(image_size) for name in task.cameras}
+        self._reset_q = {name: np.array(arm.reset_q) for name, arm in task.arms.items()}
+        self._renderer: Renderer | None = None
+
+    def _number(self, arm: str) -> int:
+        return self.arms.index(check_name(arm, self.arms, "arm"))
+
+    def read(self) -> RobotState:
+        physics = self.scene.physics
+        states = {}
+        for number, name in enumerate(self.arms):
+            pose, velocity, wrench = physics.sense(number)
+            arm = physics.arms[number]
+            opening = float(arm.fingers[0] + arm.fingers[1]) / (2 * FINGER_TRAVEL)
+            states[name] = ArmState(
+                tcp_pose=pose,
+                tcp_vel=velocity,
+                tcp_force=wrench[:3],
+                tcp_torque=wrench[3:],
+                q=arm.q.copy(),
+                dq=arm.dq.copy(),
+                jacobian=arm.jacobian.copy(),
+                gripper_pose=min(max(opening, 0.0), 1.0),
+            )
+        return RobotState(self.scene.data.time, states)
+
+    def command(self, commands: Mapping[str, ArmCommand]) -> None:
+        arms = {self._number(name): command for name, command in commands.items()}
+        for number, command in arms.items():
+            arm = self.scene.physics.arms[number]
+            if command.pose is not None:
+                impedance.set_target(arm.memory, command.pose[:3], command.pose[3:])
+            if command.wrench is not None:
+                arm.memory.wrench[:] = command.wrench
+                arm.wrench_ticks[:] = WRENCH_TIMEOUT_TICKS
+            if command.gripper is not None:
+                arm.gripper_target[:] = command.gripper
+
+    def configure(self, compliance: Mapping[str, Compliance]) -> None:
+        for name, values in compliance.items():
+            impedance.set_compliance(self.scene.physics.arms[self._number(name)].parameters, values)
+
+    def load(self, arm: str, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
+        """Compensate a payload's weight, as libfranka's setLoad does.
+
+        The inertia is checked but unused: the twin's law compensates no load dynamics.
+        """
+        center = check_array(center, (3,), "the load's centre")
+        check_array(inertia, (3, 3), "the load's inertia")
+        mass = float(check_array(mass, (), "the load's mass"))
+        if mass < 0:
+            raise RobotError(f"a load has a mass of at least 0 kg, got {mass}")
+        half = HAND_YAW / 2
+        in_hand = rotate(np.array([0.0, 0.0, -np.sin(half), np.cos(half)]), center)
+        self.scene.physics.arms[self._number(arm)].payload[:] = [mass, *in_hand - [0, 0, TCP_OFFSET]]
+
+    def recover(self) -> None:
+        for number in range(len(self.arms)):
+            self.scene.physics.hold(number)
+
+    def reset_joints(self, q: Mapping[str, np.ndarray]) -> None:
+        """Drive the joints by position control, then restart the impedance law there.
+
+        Raises:
+            RobotError: an arm is blocked on the way.
+        """
+        physics = self.scene.physics
+        goals = {self._number(name): check_array(goal, (7,), f"joint positions of {name!r}") for name, goal in q.items()}
+        farthest = max(np.abs(self.read().arms[self.arms[n]].q - goal).max() for n, goal in goals.items())
+        for number, goal in goals.items():
+            physics.drive_joints(number, goal)
+        self.wait(round(farthest / JOINT_RESET_SPEED + JOINT_SETTLE_TIME, 1))
+        state = self.read()
+        for number, goal in goals.items():
+            physics.hold(number)
+            missing = np.abs(state.arms[self.arms[number]].q - goal).max()
+            if missing > JOINT_TOLERANCE:
+                raise RobotError(
+                    f"arm {self.arms[number]!r} stopped {missing:.2f} rad from its joint positions: "
+                    "something blocks it; free it, then try again"
+                )
+
+    def capture(self) -> dict[str, np.ndarray]:
+        if not self.cameras:
+            return {}
+        if self._renderer is None:
+            self._renderer = Renderer(self.scene.model, *next(iter(self.cameras.values())))
+        return {name: self._renderer.render(self.scene.data, name) for name in self.cameras}
+
+    def wait(self, seconds: float) -> None:
+        self.scene.physics.advance(seconds)
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+        self.scene.close()

@@ -1,0 +1,226 @@
+"""A task's world in MuJoCo: built from its arms, cameras and props, and seen from above.
+
+`Scene` is the privileged view that only a simulated world offers: it knows where
+everything is, and does what a person does by hand on the real robot (put the props
+back, put a part into the gripper).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import mujoco
+import numpy as np
+
+from hilserl_envs.errors import ConfigError, check_array, check_name
+from hilserl_envs.poses import compose, invert, matrix_to_quat
+from hilserl_envs.robot import key_prefix
+from hilserl_envs.tasks.task import Camera, Task
+from hilserl_envs.twin.arm import SCENE_BIT, STIFF_CONTACT, add_arm
+from hilserl_envs.twin.kinematics import FINGER_TRAVEL, inverse_kinematics
+from hilserl_envs.twin.rendering import Renderer
+from hilserl_envs.twin.stepping import Physics
+
+DISPLAY_SIZE = (480, 640)  # of the pictures made for people
+TABLE_HALF_SIZE = (0.6, 0.6, 0.02)  # [m]
+IMPRATIO = 10.0  # friction over normal impedance: parts held by friction creep at MuJoCo's 1
+
+
+def pose_to_mujoco(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Position (3,) and quat_wxyz (4,), MuJoCo's order, of a pose (7,)."""
+    pose = np.asarray(pose, dtype=np.float64)
+    return pose[:3], np.roll(pose[3:], 1)
+
+
+def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """quat_xyzw (4,) of a camera (looking along -z, y up) at `position` towards `target`."""
+    backward = np.asarray(position, float) - np.asarray(target, float)
+    right = np.cross(up, backward)
+    if np.linalg.norm(right) < 1e-9:
+        raise ConfigError(f"a camera at {position} looking at {target} needs an `up` that is not parallel, got {up}")
+    right /= np.linalg.norm(right)
+    backward /= np.linalg.norm(backward)
+    return matrix_to_quat(np.stack([right, np.cross(backward, right), backward], axis=1))
+
+
+def build_model(task: Task, timestep: float) -> mujoco.MjModel:
+    """Compile a task's world: table, light, its arms, its cameras, and its own props."""
+    spec = mujoco.MjSpec()
+    spec.compiler.degree = False
+    option = spec.option
+    option.timestep = timestep
+    option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    option.impratio = IMPRATIO
+    option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # divergence is reported instead
+    _add_surroundings(spec)
+    for number, (name, arm) in enumerate(task.arms.items()):
+        add_arm(spec, np.array(arm.base_pose), key_prefix(name, task.arms), number, task.arm_model)
+    task.build(spec)
+    for name, camera in {"overview": task.overview, **task.cameras}.items():
+        _add_camera(spec, name, camera)
+    return spec.compile()
+
+
+def _add_surroundings(spec: mujoco.MjSpec) -> None:
+    visual = spec.visual
+    visual.headlight.ambient, visual.headlight.diffuse = [0.35] * 3, [0.45] * 3
+    visual.headlight.specular = [0.1] * 3
+    visual.map.znear, visual.map.zfar = 0.01, 6.0
+    spec.stat.extent, spec.stat.center = 1.0, [0.4, 0, 0.2]
+    spec.add_texture(
+        name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=[0.75, 0.80, 0.86], rgb2=[0.35, 0.38, 0.42], width=32, height=192,
+    )  # fmt: skip
+    spec.worldbody.add_light(pos=[0.8, 0.6, 2.0], dir=[-0.2, -0.3, -1], diffuse=[0.5] * 3, castshadow=True)
+    # A box: an infinite plane costs a software rasteriser several times as much.
+    spec.worldbody.add_geom(
+        name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=TABLE_HALF_SIZE, pos=[0.4, 0, -TABLE_HALF_SIZE[2]],
+        rgba=[0.55, 0.5, 0.45, 1], contype=SCENE_BIT, conaffinity=SCENE_BIT, **STIFF_CONTACT,
+    )  # fmt: skip
+
+
+def _add_camera(spec: mujoco.MjSpec, name: str, camera: Camera) -> None:
+    mount = spec.worldbody if camera.mount == "world" else spec.body(camera.mount)
+    if mount is None:
+        bodies = [body.name for body in spec.bodies]
+        raise ConfigError(f"camera {name!r} is mounted on {camera.mount!r}, which is not a body; known: {bodies}")
+    quat = look_at(camera.position, camera.look_at, camera.up)
+    mount.add_camera(name=name, pos=camera.position, quat=np.roll(quat, 1), fovy=camera.fovy)
+
+
+class Scene:
+    """The world of one twin, with everything in it.
+
+    Attributes:
+        model, data: MuJoCo's own; call `refresh` after editing the state.
+        physics: the compiled loop.
+    """
+
+    def __init__(self, task: Task, timestep: float):
+        self.model = build_model(task, timestep)
+        self.data = mujoco.MjData(self.model)
+        self.arms = tuple(task.arms)
+        prefixes = {name: key_prefix(name, task.arms) for name in self.arms}
+        self._prefixes = prefixes
+        self._bases = {name: np.array(arm.base_pose) for name, arm in task.arms.items()}
+        self._task = task
+        self.physics = Physics(self.model, self.data, list(prefixes.values()))
+        self._display: Renderer | None = None
+        self._display_size: tuple[int, int] = DISPLAY_SIZE
+        self.reset()
+
+    def reset(self) -> None:
+        """Everything as built, at time 0, arms in their joint reset postures, grippers open."""
+        mujoco.mj_resetData(self.model, self.data)
+        for number, name in enumerate(self.arms):
+            self._put_arm(number, np.array(self._task.arms[name].reset_q), 1.0)
+            self.physics.arms[number].payload[:] = 0.0
+        self._hold_all()
+
+    def teleport(self, tcp_poses: Mapping[str, np.ndarray], gripper: Mapping[str, float]) -> None:
+        """Put arms at TCP poses (7,), each in its base frame, and their fingers at openings.
+
+        Raises:
+            RobotError: a pose is out of reach.
+        """
+        for name, pose in tcp_poses.items():
+            number = self.arms.index(check_name(name, self.arms, "arm"))
+            q = inverse_kinematics(pose, np.array(self._task.arms[name].reset_q))
+            self._put_arm(number, q, gripper[name])
+        self._hold_all()
+
+    def _put_arm(self, number: int, q: np.ndarray, opening: float) -> None:
+        arm, dof = self.physics.arms[number], self.model.joint(f"{self._prefixes[self.arms[number]]}joint1").dofadr[0]
+        arm.q[:], arm.fingers[:] = q, opening * FINGER_TRAVEL
+        self.data.qvel[dof : dof + 9] = 0.0  # seven joints and two fingers
+        arm.gripper_target[:] = arm.gripper[:] = opening
+
+    def _hold_all(self) -> None:
+        self.refresh()
+        for number in range(len(self.arms)):
+            self.physics.hold(number)
+
+    def refresh(self) -> None:
+        """Recompute what follows from the state after it was edited."""
+        self.physics.refresh()
+
+    def grip(self, name: str, arm: str, pose_in_tcp: np.ndarray, thickness: float) -> None:
+        """Put a free body between an arm's fingers and close them on it, at full force.
+
+        Args:
+            name: of the free body.
+            pose_in_tcp: its pose (7,) in the arm's TCP frame.
+            thickness: of the body between the fingers [m].
+        """
+        view = self.physics.arms[self.arms.index(check_name(arm, self.arms, "arm"))]
+        view.fingers[:] = thickness / 2
+        self.place(name, compose(self.pose(f"{self._prefixes[arm]}tcp"), np.asarray(pose_in_tcp, dtype=np.float64)))
+        view.gripper_target[:] = view.gripper[:] = 0.0
+        self.refresh()
+
+    def settle(self, seconds: float) -> None:
+        """Let the world come to rest under the held arms."""
+        self.physics.advance(seconds)
+
+    def pose(self, name: str) -> np.ndarray:
+        """Pose (7,) of a body or site in the world.
+
+        Raises:
+            ConfigError: no such body or site.
+        """
+        data = self.data
+        body = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, name)
+        if body >= 0:
+            return np.concatenate([data.xpos[body], np.roll(data.xquat[body], -1)])
+        site = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_SITE, name)
+        if site < 0:
+            known = [self.model.body(i).name for i in range(self.model.nbody)]
+            known += [self.model.site(i).name for i in range(self.model.nsite)]
+            check_name(name, known, "body or site")
+        return np.concatenate([data.site_xpos[site], matrix_to_quat(data.site_xmat[site].reshape(3, 3))])
+
+    def pose_in_base(self, name: str, arm: str) -> np.ndarray:
+        """Pose (7,) of a body or site in an arm's base frame, its quaternion with w >= 0."""
+        pose = compose(invert(self._bases[arm]), self.pose(name))
+        if pose[6] < 0:
+            pose[3:] *= -1
+        return pose
+
+    def pose_in_tcp(self, name: str, arm: str) -> np.ndarray:
+        """Pose (7,) of a body or site in an arm's TCP frame."""
+        return compose(invert(self.pose(f"{self._prefixes[arm]}tcp")), self.pose(name))
+
+    def place(self, name: str, pose: np.ndarray) -> None:
+        """Put a free body at a pose (7,) in the world, at rest. Call `refresh` when done."""
+        joint = self.model.joint(self.model.body(check_name(name, self._free_bodies(), "free body")).jntadr[0])
+        start, dof = joint.qposadr[0], joint.dofadr[0]
+        position, quat_wxyz = pose_to_mujoco(check_array(pose, (7,), f"pose of {name!r}"))
+        self.data.qpos[start : start + 3], self.data.qpos[start + 3 : start + 7] = position, quat_wxyz
+        self.data.qvel[dof : dof + 6] = 0.0
+
+    def set_joint(self, name: str, value: float) -> None:
+        """Put a hinge or slide joint of a prop at a position, at rest. Call `refresh` when done."""
+        joint = self.model.joint(name)
+        self.data.qpos[joint.qposadr[0]] = value
+        self.data.qvel[joint.dofadr[0]] = 0.0
+
+    def _free_bodies(self) -> list[str]:
+        free = self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE
+        return [self.model.body(body).name for body in self.model.jnt_bodyid[free]]
+
+    def render(self, camera: str = "overview", size: tuple[int, int] = DISPLAY_SIZE) -> np.ndarray:
+        """A picture for people (height, width, 3) uint8, with shadows and smooth edges."""
+        if self._display is None or self._display_size != tuple(size):
+            self._close_display()
+            self._display, self._display_size = Renderer(self.model, *size, fast=False), tuple(size)
+        return self._display.render(self.data, camera)
+
+    def close(self) -> None:
+        """Release the renderer; safe to call twice."""
+        self._close_display()
+
+    def _close_display(self) -> None:
+        if self._display is not None:
+            self._display.close()
+            self._display = None
