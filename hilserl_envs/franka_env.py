@@ -98,8 +98,8 @@ class FrankaEnv(gymnasium.Env):
             name: WorkspaceBox(arm.limits, np.array(arm.reset_pose[3:])) for name, arm in self.task.arms.items()
         }
         self._prefixes = {name: key_prefix(name, self.task.arms) for name in self.task.arms}
-        size = sum(arm.action_size for arm in self.task.arms.values())
-        self.action_space = spaces.Box(-1.0, 1.0, (size,), np.float32)
+        self.action_layout = self.task.action_layout
+        self.action_space = spaces.Box(-1.0, 1.0, (self.action_layout[-1].stop,), np.float32)
         self.observation_space = self._make_observation_space()
         self._started = False
         self._joint_reset_names = {name: np.array(arm.reset_q) for name, arm in self.task.arms.items()}
@@ -158,13 +158,13 @@ class FrankaEnv(gymnasium.Env):
             ActionError: the action has a wrong shape or is not finite; the arm holds.
         """
         began = time.monotonic()
-        action = np.clip(check_array(action, self.action_space.shape, "an action", ActionError), -1.0, 1.0)
-        commands, start = {}, 0
-        for name, arm in self._arms():
-            part = action[start : start + arm.action_size]
-            commands[name] = self._to_command(name, arm, part)
-            start += arm.action_size
-        self.robot.command(commands)
+        action = check_array(action, self.action_space.shape, "an action", ActionError)
+        self.robot.command(
+            {
+                name: self._to_command(name, arm, action[layout.start : layout.stop])
+                for (name, arm), layout in zip(self._arms(), self.action_layout, strict=True)
+            }
+        )
         self.robot.wait(1 / CONTROL_HZ)
         self.robot_state = self.robot.read()
         success = self.task.succeeded(self.robot_state, self.robot.scene)

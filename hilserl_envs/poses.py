@@ -212,5 +212,8 @@ def displacement(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 @njit(cache=True, nogil=True)
 def saturate(vector: np.ndarray, limit: float) -> np.ndarray:
     """`vector` shortened to length `limit` if longer: the direction never changes."""
-    norm = math.sqrt(np.sum(vector * vector))
-    return vector * (limit / norm) if norm > limit else vector.copy()
+    largest = np.abs(vector).max()
+    if largest == 0.0:
+        return vector.copy()
+    norm = largest * math.sqrt(np.sum((vector / largest) ** 2))  # cannot overflow before the root
+    return vector / largest * (limit / (norm / largest)) if norm > limit else vector.copy()

@@ -29,7 +29,7 @@ def register(task: type[Task], version: int = 0, namespace: str = NAMESPACE) -> 
     gymnasium.register(
         id=env_id,
         entry_point="hilserl_envs.franka_env:FrankaEnv",
-        vector_entry_point="hilserl_envs.twin.vector:TwinVectorEnv",
+        vector_entry_point="hilserl_envs.twin.vector:make_twin_vector",
         max_episode_steps=task().horizon,
         kwargs={"task": f"{task.__module__}:{task.__qualname__}"},
     )

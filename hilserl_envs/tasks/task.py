@@ -12,14 +12,14 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hilserl_envs.errors import ConfigError, check_array, check_name, checked_names
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.poses import displace, quat_conjugate, quat_multiply, quat_to_rotvec
-from hilserl_envs.robot import ARM_NAMES, RobotState
+from hilserl_envs.robot import ARM_NAMES, RobotState, key_prefix
 from hilserl_envs.safety import Limits
 
 if TYPE_CHECKING:
@@ -41,6 +41,24 @@ STATE_SIZES = {
     "q": 7,
     "dq": 7,
 }
+
+
+class ArmAction(NamedTuple):
+    """Where one arm's numbers are in an action: xyz and rotation vector, then a gripper."""
+
+    prefix: str  # of the arm's observation keys
+    start: int
+    gripper: bool
+
+    @property
+    def motion(self) -> slice:
+        """The six numbers of the motion."""
+        return slice(self.start, self.start + 6)
+
+    @property
+    def stop(self) -> int:
+        """One past the arm's last number."""
+        return self.start + (7 if self.gripper else 6)
 
 
 @checked_names
@@ -125,11 +143,6 @@ class ArmSetup:
         if not 0 <= self.gripper_at_reset <= 1:
             raise ConfigError(f"ArmSetup.gripper_at_reset is 0 (closed) to 1 (open), got {self.gripper_at_reset}")
 
-    @property
-    def action_size(self) -> int:
-        """Numbers of the arm's action: xyz, rotation vector, gripper if there is one."""
-        return 7 if self.gripper else 6
-
     def sample_reset_pose(self, rng: np.random.Generator) -> np.ndarray:
         """A reset pose (7,) with its randomisation."""
         shift = rng.uniform(-1, 1, 3) * self.position_range
@@ -168,6 +181,15 @@ class Task(ABC):
             check_name(key, STATE_SIZES, f"{type(self).__name__}.state_keys entry")
         if self.horizon < 1:
             raise ConfigError(f"{type(self).__name__}.horizon must be at least 1 step, got {self.horizon}")
+
+    @property
+    def action_layout(self) -> tuple[ArmAction, ...]:
+        """Where each arm's numbers are in an action, in the order of the arms."""
+        layout, start = [], 0
+        for name, arm in self.arms.items():
+            layout.append(ArmAction(key_prefix(name, self.arms), start, arm.gripper))
+            start = layout[-1].stop
+        return tuple(layout)
 
     @abstractmethod
     def build(self, spec: mujoco.MjSpec) -> None:

@@ -20,6 +20,7 @@ from hilserl_envs.twin.arm import SCENE_BIT, STIFF_CONTACT, add_arm
 from hilserl_envs.twin.kinematics import FINGER_TRAVEL, inverse_kinematics
 from hilserl_envs.twin.rendering import Renderer
 from hilserl_envs.twin.stepping import Physics
+from hilserl_envs.twin.viewer import Window
 
 DISPLAY_SIZE = (480, 640)  # of the pictures made for people
 TABLE_HALF_SIZE = (0.6, 0.6, 0.02)  # [m]
@@ -107,6 +108,7 @@ class Scene:
         self._task = task
         self.physics = Physics(self.model, self.data, list(prefixes.values()))
         self._display: Renderer | None = None
+        self._window: Window | None = None
         self._display_size: tuple[int, int] = DISPLAY_SIZE
         self.reset()
 
@@ -216,9 +218,22 @@ class Scene:
             self._display, self._display_size = Renderer(self.model, *size, fast=False), tuple(size)
         return self._display.render(self.data, camera)
 
+    def show(self) -> None:
+        """Open a window on the world, or bring it up to date.
+
+        Raises:
+            RenderingError: there is no display.
+        """
+        if self._window is None:
+            self._window = Window(self.model, self.data, "overview")
+        self._window.update()
+
     def close(self) -> None:
-        """Release the renderer; safe to call twice."""
+        """Release renderer and window; safe to call twice."""
         self._close_display()
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     def _close_display(self) -> None:
         if self._display is not None:

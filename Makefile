@@ -1,0 +1,63 @@
+# `make demo` and `make test` do all the set-up they need: on Debian and Ubuntu the system's
+# libraries too, if this user may install them. A second run finds everything in place.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/installed
+	$(BIN)/hilserl demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+
+bench: $(VENV)/installed
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/system
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+# What must load or run, each with Debian's package for where it does not: virtual environments
+# with pip, headless rendering, the camera driver's USB library, a display for the tests.
+MODULES := ensurepip:python3-venv
+LIBRARIES := libEGL.so.1:libegl1 libGL.so.1:libgl1 libusb-1.0.so.0:libusb-1.0-0
+PROGRAMS := Xvfb:xvfb xauth:xauth
+
+# Once per environment; `make clean` has it looked for again.
+$(VENV)/system:
+	@mkdir -p $(VENV)
+	@[ "$$(uname)" = Linux ] || { touch $@; exit 0; }; \
+	missing=; \
+	for pair in $(MODULES); do \
+		$(PYTHON) -c "import $${pair%%:*}" 2>/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	for pair in $(LIBRARIES); do \
+		$(PYTHON) -c "import ctypes; ctypes.CDLL('$${pair%%:*}')" 2>/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	for pair in $(PROGRAMS); do \
+		command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then touch $@; exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	install="apt-get install -y -qq --no-install-recommends$$missing"; \
+	if ! command -v apt-get >/dev/null; then \
+		echo "Missing on this system: what Debian's packages$$missing contain. Going on without."; \
+	elif [ "$$sudo" ] && ! { command -v sudo && { [ -t 0 ] || sudo -n true; }; } >/dev/null 2>&1; then \
+		echo "Missing, and this user may not install it; as root run: $$install. Going on without."; \
+	else \
+		echo "Installing$$missing"; \
+		{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive $$install; } \
+		|| echo "That failed. Run it by hand: $$install. Going on without."; \
+	fi; \
+	touch $@

@@ -1,0 +1,68 @@
+"""What every wrapper that changes actions shares, and how to get an action out of the stack."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import gymnasium
+import numpy as np
+
+from hilserl_envs.errors import ConfigError
+from hilserl_envs.tasks.task import ArmAction
+
+
+def layout_of(env: gymnasium.Env, wrapper: gymnasium.Wrapper) -> tuple[ArmAction, ...]:
+    """The action layout that `env` states.
+
+    Raises:
+        ConfigError: it states none.
+    """
+    if not env.has_wrapper_attr("action_layout"):
+        raise ConfigError(
+            f"{type(wrapper).__name__} wraps environments with an `action_layout`, such as FrankaEnv; {env} has none"
+        )
+    return env.get_wrapper_attr("action_layout")
+
+
+class ActionTransform(gymnasium.Wrapper, ABC):
+    """A wrapper whose action space is another view of the inner one, in both directions.
+
+    `info["intervene_action"]`, the action that a person had executed, comes from inside
+    and is turned into this wrapper's own space on the way out, with the frame that held
+    when it was executed.
+    """
+
+    @abstractmethod
+    def action(self, action: np.ndarray) -> np.ndarray:
+        """The inner action that carries out `action`."""
+
+    @abstractmethod
+    def reverse_action(self, action: np.ndarray) -> np.ndarray:
+        """The action of this wrapper that an inner `action` corresponds to."""
+
+    def step(self, action: np.ndarray) -> tuple:
+        observation, reward, terminated, truncated, info = self.env.step(self.action(action))
+        if "intervene_action" in info:
+            info = {**info, "intervene_action": self.reverse_action(info["intervene_action"])}
+        return observation, reward, terminated, truncated, info
+
+
+def outer_action(env: gymnasium.Env, action: np.ndarray) -> np.ndarray:
+    """The action of a wrapped environment that has the innermost one execute `action`.
+
+    Raises:
+        ConfigError: a wrapper changes actions one way only.
+    """
+    wrappers = []
+    while isinstance(env, gymnasium.Wrapper):
+        wrappers.append(env)
+        env = env.env
+    for wrapper in reversed(wrappers):
+        if isinstance(wrapper, ActionTransform):
+            action = wrapper.reverse_action(action)
+        elif isinstance(wrapper, gymnasium.ActionWrapper):
+            raise ConfigError(
+                f"{type(wrapper).__name__} cannot be undone, so no inner action can be given through it; "
+                "derive it from hilserl_envs.wrappers.ActionTransform"
+            )
+    return np.asarray(action)
