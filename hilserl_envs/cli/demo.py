@@ -9,8 +9,7 @@ from pathlib import Path
 
 from hilserl_envs.cli import Command
 
-FILMED_EPISODES = 3  # pictures for people take longer than the episodes themselves
-SHEET_COLUMNS = 8
+SHEET_COLUMNS = 8  # images of each camera on the contact sheet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +43,7 @@ class Demo(Command):
 
         def watch(observation: dict) -> None:
             seen[-1].append(list(observation["images"].values()))
-            if len(seen) <= FILMED_EPISODES:
-                film.append(_frame(env.render(), seen[-1][-1]))
+            film.append(_frame(env.render(), seen[-1][-1]))
 
         episodes = []
         try:
@@ -65,9 +63,8 @@ class Demo(Command):
         print(describe(summary))
         video, sheet = self.out / "demo.mp4", self.out / "cameras.png"
         write_video(video, film, fps=env.metadata["render_fps"])
-        rows = [row for episode in seen for row in _filmstrips(episode)]
-        save_png(sheet, contact_sheet(rows))
-        print(f"wrote {video} ({len(film)} frames) and {sheet} (what the cameras saw, one row a camera and episode)")
+        save_png(sheet, contact_sheet([_filmstrip(episode) for episode in seen]))
+        print(f"wrote {video} ({len(film)} frames) and {sheet} (what the cameras saw, one row an episode)")
         return {
             "ok": summary["successes"] > 0,
             "task": env.spec.id,
@@ -89,9 +86,9 @@ def _frame(picture, images):
     return np.concatenate([picture[: height * len(images)], np.concatenate(column)], axis=1)
 
 
-def _filmstrips(episode):
-    """One row a camera: images evenly spread over an episode, first and last included."""
+def _filmstrip(episode):
+    """Camera after camera, images evenly spread over an episode, first and last included."""
     import numpy as np
 
     chosen = np.linspace(0, len(episode) - 1, min(SHEET_COLUMNS, len(episode))).round().astype(int)
-    return [[episode[step][camera] for step in chosen] for camera in range(len(episode[0]))]
+    return [episode[step][camera] for camera in range(len(episode[0])) for step in chosen]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import math
 import os
 import sys
+import threading
 
 import mujoco
 
 from hilserl_envs.errors import RenderingError
+
+
+VIEW_DISTANCE = 1.2  # from the eye to the point that the mouse turns around [m]
 
 
 class Window:
@@ -25,16 +32,22 @@ class Window:
             )
         import mujoco.viewer
 
+        before = set(threading.enumerate())
         try:
             self._handle = mujoco.viewer.launch_passive(model, data, show_left_ui=False, show_right_ui=False)
         except RuntimeError as error:  # on macOS the viewer needs `mjpython`
             raise RenderingError(f"the viewer does not open: {error}") from error
+        # The viewer draws from model and data on a thread of its own; they must outlive it.
+        threads = set(threading.enumerate()) - before
+        self._shut = functools.partial(_shut, self._handle, threads)
+        atexit.register(self._shut)  # a window left open closes before the display library ends
+        eye, backward = data.camera(camera).xpos, data.camera(camera).xmat.reshape(3, 3)[:, 2]
         with self._handle.lock():
-            self._handle.cam.type = mujoco.mjtCamera.mjCAMERA_FREE
-            mujoco.mjv_defaultFreeCamera(model, self._handle.cam)
-            number = model.camera(camera).id
-            self._handle.cam.lookat[:] = data.cam_xpos[number] - 1.2 * data.cam_xmat[number].reshape(3, 3)[:, 2]
-            self._handle.cam.distance = 1.2
+            view = self._handle.cam
+            view.lookat[:] = eye - VIEW_DISTANCE * backward
+            view.distance = VIEW_DISTANCE
+            view.azimuth = math.degrees(math.atan2(-backward[1], -backward[0]))
+            view.elevation = -math.degrees(math.asin(backward[2]))
 
     def update(self) -> None:
         """Show the present state; does nothing once the person has closed the window."""
@@ -43,4 +56,11 @@ class Window:
 
     def close(self) -> None:
         """Close the window; safe to call twice."""
-        self._handle.close()
+        self._shut()
+        atexit.unregister(self._shut)
+
+
+def _shut(handle, threads: set[threading.Thread]) -> None:
+    handle.close()
+    for thread in threads:
+        thread.join(timeout=5)

@@ -31,7 +31,7 @@ class RelativeFrame(ActionTransform, RecordConstructorArgs):
         >>> from hilserl_envs.wrappers import RelativeFrame
         >>> env = RelativeFrame(gym.make("hilserl/PickCube-v0", obs="state"))
         >>> observation, info = env.reset(seed=0)
-        >>> observation["state"]["tcp_pose"]
+        >>> observation["state"]["tcp_pose"].round(6)
         array([0., 0., 0., 0., 0., 0., 1.], dtype=float32)
 
     Args:

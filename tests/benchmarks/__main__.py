@@ -1,0 +1,35 @@
+"""Run the benchmarks named, or all."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+
+from hilserl_envs.errors import check_name
+from tests.benchmarks import footprint, law_overhead, peer, rendering, vector
+
+BENCHMARKS = {
+    "law_overhead": law_overhead,
+    "rendering": rendering,
+    "vector": vector,
+    "footprint": footprint,
+    "peer": peer,
+}
+
+
+def main(names: list[str]) -> int:
+    """Print a line a result and a JSON line last; 1 if a promise is not kept."""
+    results = []
+    for name in names or BENCHMARKS:
+        for result in BENCHMARKS[check_name(name, BENCHMARKS, "benchmark")].run():
+            bound = f"{'>=' if result.at_least else '<='} {result.target:g} {result.unit}"
+            mark = "ok" if result.kept else "MISSED"
+            print(f"{mark:7} {result.name:42} {result.value:8.2f} {result.unit:2} {bound:10} {result.detail}", flush=True)
+            results.append(result)
+    print(json.dumps([asdict(result) | {"kept": result.kept} for result in results]))
+    return 0 if all(result.kept for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

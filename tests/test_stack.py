@@ -1,0 +1,82 @@
+import doctest
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+import hilserl_envs
+from hilserl_envs import stack
+from hilserl_envs.errors import ConfigError
+from hilserl_envs.policies import ExpertPolicy, RandomPolicy, make_policy
+
+STACKS = [
+    {"frame": frame, "rotation": rotation, "gripper": gripper}
+    for frame in ("relative", "base")
+    for rotation in ("rotvec", "euler", "6d", None)
+    for gripper in (None, "open")
+]
+
+
+@pytest.mark.parametrize("options", STACKS, ids=str)
+def test_an_action_out_of_any_standard_stack_moves_the_twin_the_same(options):
+    """What the expert wants inside and what it says outside have the same effect."""
+    poses = []
+    for wrapped in (True, False):
+        env = hilserl_envs.make_env("PickCube", obs="state", **(options if wrapped else {"frame": "base"}))
+        env.reset(seed=2)
+        policy = ExpertPolicy(env)
+        for _ in range(4):
+            env.step(policy(None))
+        poses.append(env.unwrapped.robot_state.arms["arm"].tcp_pose)
+        env.close()
+    np.testing.assert_allclose(poses[0], poses[1], atol=1e-6)
+
+
+def test_the_spec_of_a_standard_stack_survives_json():
+    env = hilserl_envs.make_env("PickCube", obs="state", rotation="6d", keys=["tcp_pose", "cube_pose"])
+    spec = gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json())
+    again = gymnasium.make(spec)
+    assert again.observation_space == env.observation_space
+    first, _ = env.reset(seed=7)
+    second, _ = again.reset(seed=7)
+    np.testing.assert_array_equal(first["state"], second["state"])
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ConfigError, match="did you mean 'hilserl/PickCube-v0'"):
+        hilserl_envs.make_env("PickCubes")
+    with pytest.raises(ConfigError, match="unknown frame"):
+        hilserl_envs.make_env("PickCube", frame="world")
+    env = hilserl_envs.make_env("PickCube", obs="state")
+    with pytest.raises(ConfigError, match="unknown policy"):
+        make_policy("experts", env)
+    with pytest.raises(ConfigError, match="needs a FrankaEnv"):
+        ExpertPolicy(gymnasium.make("CartPole-v1"))
+
+
+def test_crops_keep_the_image_size():
+    env = hilserl_envs.make_env("PickCube", crops={"front": (10, 20, 64, 64)})
+    observation, _ = env.reset(seed=0)
+    assert observation["images"]["front"].shape == (128, 128, 3)
+
+
+def test_random_policies_repeat_with_their_seed():
+    env = hilserl_envs.make_env("PickCube", obs="state")
+    policy = RandomPolicy(env)
+    policy.start(3)
+    first = policy({})
+    policy.start(3)
+    np.testing.assert_array_equal(policy({}), first)
+    assert env.action_space.contains(first)
+
+
+def test_the_example_in_the_docstring_runs():
+    assert doctest.testmod(stack).failed == 0
+
+
+def test_many_environments_in_the_standard_stack():
+    envs = hilserl_envs.make_vec_env("PickCube", 2, autoreset_mode=AutoresetMode.SAME_STEP, obs="state")
+    observation, _ = envs.reset(seed=0)
+    assert observation["state"].shape == (2, 25)
+    envs.close()

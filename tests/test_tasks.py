@@ -1,0 +1,122 @@
+import gymnasium
+import numpy as np
+import pytest
+
+import hilserl_envs
+from hilserl_envs.errors import ConfigError
+from hilserl_envs.tasks import TASKS, env_id, find_task, make_task
+from hilserl_envs.tasks.pick_cube import PickCube
+from hilserl_envs.tasks.ram_insertion import RamInsertion, seated_gap
+from hilserl_envs.tasks.task import ArmSetup, Camera
+from hilserl_envs.twin.robot import TwinRobot
+from tests.generic_env import TwoArms
+
+
+def test_a_task_of_ones_own_is_one_class_and_one_call():
+    """With no file of the package touched, it is an id, a vector env and a `hilserl eval`."""
+    name = hilserl_envs.register(TwoArms, namespace="mylab")
+    try:
+        env = gymnasium.make("mylab/TwoArms-v0", obs="state")
+        observation, _ = env.reset(seed=0)
+        assert set(observation["state"]) >= {"left/tcp_pose", "right/tcp_pose", "left/block_pose", "right/block_pose"}
+        spec = gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json())
+        assert gymnasium.make(spec).unwrapped.task == env.unwrapped.task
+        assert gymnasium.make_vec(name, num_envs=2, obs="state").num_envs == 2
+        stacked = hilserl_envs.make_env("TwoArms", obs="state")
+        assert stacked.action_space.shape == (13,)
+        with pytest.raises(ConfigError, match="registered already"):
+            hilserl_envs.register(TwoArms, namespace="mylab")
+    finally:
+        del gymnasium.registry[name], TASKS[name]
+
+
+@pytest.mark.parametrize("name", ["hilserl/PickCube-v0", "PickCube-v0", "PickCube"])
+def test_tasks_are_found_by_every_form_of_their_name(name):
+    assert env_id(name) == "hilserl/PickCube-v0"
+    assert find_task(name) is PickCube
+
+
+def test_tasks_are_found_by_import_path():
+    assert find_task("hilserl_envs.tasks.pick_cube:PickCube") is PickCube
+    with pytest.raises(ConfigError, match="cannot load the task"):
+        find_task("no_such_module:Task")
+
+
+def test_settings_change_nested_fields_and_nothing_else():
+    task = make_task("PickCube", {"cube_range": 0.05, "arms": {"arm": {"translation_scale": 0.01}}})
+    assert task.cube_range == 0.05
+    assert task.arms["arm"].translation_scale == 0.01
+    assert task.arms["arm"].limits == PickCube().arms["arm"].limits
+    assert PickCube().cube_range != 0.05
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cube_rang": 0.1}, "did you mean 'cube_range'"),
+        ({"arms": {"arn": {}}}, "did you mean 'arm'"),
+        ({"arms": {"arm": {"compliance": {"translational_stiffness": 9000}}}}, r"outside \[0, 6000\]"),
+        ({"arms": {"arm": {"reset_pose": [0, 0, 0]}}}, r"shape \(7,\)"),
+        ({"horizon": 0}, "at least 1"),
+        ({"cube_range": {"low": 1}}, "whole new value"),
+        ({"state_keys": ["tcp_posse"]}, "did you mean 'tcp_pose'"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        make_task("PickCube", settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reset_pose": (0.5, 0, 0.3, 0, 0, 0, 2)}, "unit quat_xyzw"),
+        ({"position_range": (-0.1, 0, 0)}, "at least 0"),
+        ({"translation_scale": 0}, "above 0"),
+        ({"gripper_at_reset": 2}, "0 \\(closed\\) to 1"),
+        ({"gravity": 1}, "unknown ArmSetup setting"),
+    ],
+)
+def test_bad_arm_setups_are_refused(changes, message):
+    good = {"reset_pose": (0.5, 0, 0.3, 1, 0, 0, 0), "limits": PickCube().arms["arm"].limits}
+    with pytest.raises(ConfigError, match=message):
+        ArmSetup(**good | changes)
+
+
+def test_cameras_name_their_settings():
+    with pytest.raises(ConfigError, match="did you mean 'fovy'"):
+        Camera(fov=3)
+
+
+def test_reset_poses_stay_in_their_range():
+    arm = RamInsertion().arms["arm"]
+    rng = np.random.default_rng(0)
+    poses = np.array([arm.sample_reset_pose(rng) for _ in range(200)])
+    offsets = poses[:, :3] - arm.reset_pose[:3]
+    assert (np.abs(offsets) <= np.array(arm.position_range) + 1e-12).all()
+    assert np.ptp(offsets[:, 0]) > 0.035  # 4 cm in all
+
+
+def test_a_module_in_its_slot_is_seated_and_one_beside_it_is_not():
+    task = RamInsertion()
+    robot = TwinRobot(task)
+    scene, seat = robot.scene, robot.scene.pose("slot_seat")
+    half_height = -scene.pose("module_edge_left")[2] + scene.pose("module")[2]
+    seated = np.concatenate([seat[:3] + [0, 0, half_height], [0, 0, 0, 1.0]])
+    for offset, expected in (([0, 0, 0], True), ([0, 0, 0.002], False), ([0, 0.003, 0], False), ([0.002, 0, 0], False)):
+        scene.place("module", seated + np.concatenate([offset, np.zeros(4)]))
+        scene.refresh()
+        assert task.succeeded(robot.read(), scene) is expected
+        assert (seated_gap(scene) < task.seated_gap) is expected
+    robot.close()
+
+
+def test_without_a_scene_only_what_the_arm_can_tell_is_success():
+    """As on a real robot."""
+    task, robot = RamInsertion(), TwinRobot(RamInsertion())
+    robot.scene.teleport({"arm": np.array(task.target_pose)}, {"arm": 0.0})
+    assert task.succeeded(robot.read(), None) is True
+    robot.scene.teleport({"arm": np.array(task.arms["arm"].reset_pose)}, {"arm": 0.0})
+    assert task.succeeded(robot.read(), None) is False
+    assert PickCube().succeeded(robot.read(), None) is False
+    robot.close()
