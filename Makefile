@@ -14,7 +14,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed
-	$(BIN)/ruff check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.benchmarks

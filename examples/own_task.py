@@ -8,7 +8,8 @@ import numpy as np
 
 import hilserl_envs
 from hilserl_envs.safety import Limits
-from hilserl_envs.tasks.task import ArmSetup, Camera, Task, expert_displacement
+from hilserl_envs.tasks.setup import ArmSetup, Camera
+from hilserl_envs.tasks.task import Task, expert_displacement
 from hilserl_envs.twin.props import add_block
 
 MARK = np.array([0.60, 0.0])  # where the puck shall go [m]

@@ -73,7 +73,9 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
         ConfigError: not 0 <= successes <= trials with trials >= 1.
     """
     if not 0 <= successes <= trials or trials < 1:
-        raise ConfigError(f"a success rate needs 0 <= successes <= trials, trials >= 1; got {successes} of {trials}")
+        raise ConfigError(
+            f"a success rate needs 0 <= successes <= trials, trials >= 1; got {successes} of {trials}"
+        )
     rate, spread = successes / trials, z * z / trials
     center = rate + spread / 2
     half = z * math.sqrt((rate * (1 - rate) + spread / 4) / trials)
@@ -111,6 +113,7 @@ def describe(summary: dict) -> str:
             f"  (95 % Wilson interval {low:.1%} to {high:.1%})",
             f"steps       {summary['mean_steps']:.1f} on average",
             f"cycle time  {'-' if cycle is None else f'{cycle:.2f} s over the successes'}",
-            f"peak force  {summary['mean_peak_force_n']:.1f} N on average, {summary['max_peak_force_n']:.1f} N at most",
+            f"peak force  {summary['mean_peak_force_n']:.1f} N on average, "
+            f"{summary['max_peak_force_n']:.1f} N at most",
         ]
     )

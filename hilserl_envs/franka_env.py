@@ -12,31 +12,28 @@ from gymnasium import spaces
 
 from hilserl_envs.errors import ActionError, ConfigError, RobotError, check_array, check_name
 from hilserl_envs.images import fit_image
-from hilserl_envs.poses import displace, displacement, quat_slerp, saturate
+from hilserl_envs.poses import displace, saturate
+from hilserl_envs.reset_motion import ResetMotion
 from hilserl_envs.robot import ArmCommand, ArmState, Robot, RobotState, key_prefix
 from hilserl_envs.safety import WorkspaceBox
 from hilserl_envs.tasks import make_task
-from hilserl_envs.tasks.task import STATE_SIZES, ArmSetup, Task
+from hilserl_envs.tasks.setup import STATE_SIZES, ArmSetup
+from hilserl_envs.tasks.task import Task
 
 CONTROL_HZ = 10
 OBSERVATIONS = ("pixels", "state", "both")
 RESET_MODES = ("teleport", "motion")
 # A gripper action beyond this closes (negative) or opens (positive); between, it stays.
 GRIPPER_THRESHOLD = 0.5
-# Reset motions: how far the equilibrium moves each control step, and what counts as there.
-RESET_STEP = 0.01  # [m]
-RESET_TURN = 0.05  # [rad]
-RESET_TOLERANCE = 0.01  # [m] and
-RESET_TURN_TOLERANCE = 0.05  # [rad]
-RESET_PATIENCE = 20  # control steps that the arm may take to catch up
 
 
 class FrankaEnv(gymnasium.Env):
     """A task on one arm or two. Made by `gym.make("hilserl/RamInsertion-v0", ...)`.
 
     Observation, every array fresh at every step:
-        `state`: each arm's `tcp_pose` (7,) xyz [m] + quat_xyzw (w >= 0), `tcp_vel` (6,)
-        [m/s, rad/s], both in its base frame; `tcp_force` (3,) [N], `tcp_torque` (3,)
+        `state`: each arm's `tcp_pose` (7,) xyz [m] + quat_xyzw (the one nearer to that of
+        the reset pose), `tcp_vel` (6,) [m/s, rad/s], both in its base frame;
+        `tcp_force` (3,) [N], `tcp_torque` (3,)
         [Nm] in the TCP's axes; `gripper_pose` (1,); `q`, `dq` (7,): those that the task
         uses, float32, under `left/`, `right/` with two arms. With obs "state" or "both"
         also the twin's privileged `{object}_pose` (7,) in each arm's base frame.
@@ -54,8 +51,8 @@ class FrankaEnv(gymnasium.Env):
         robot: "twin", or a `Robot`.
         obs: "pixels", "state" or "both"; the last two need the twin.
         render_mode: "rgb_array", "human" (a window on the twin, real time) or None.
-        reset_mode: "teleport" puts twin and arm in place at once, "motion" moves the arm
-            as the real one moves; a real robot always moves.
+        reset_mode: "teleport" puts twin and arm in place at once; "motion" moves the arm
+            as the real one moves, but for the first reset. A real robot always moves.
         image_size: height and width of the images.
         timestep: of the twin's physics [s]; None is its default.
         settings: changes of the task's settings, nested by field name (see
@@ -82,36 +79,49 @@ class FrankaEnv(gymnasium.Env):
         self.reset_mode = check_name(reset_mode, RESET_MODES, "reset_mode")
         if render_mode is not None:
             check_name(render_mode, self.metadata["render_modes"], "render_mode")
-        if not isinstance(image_size, int) or image_size < 1:
+        if isinstance(image_size, bool) or not isinstance(image_size, int | np.integer) or image_size < 1:
             raise ConfigError(f"image_size must be a whole number of pixels above 0, got {image_size!r}")
+        if isinstance(settings, Mapping) and "horizon" in settings:
+            raise ConfigError(
+                "the time limit is gymnasium's: give max_episode_steps=... to gym.make, not horizon"
+            )
         self.render_mode = render_mode
         self.task = make_task(task, settings)
         self.robot = connect(robot, self.task, image_size, timestep)
         if self.robot.scene is None and self.obs_mode != "pixels":
-            raise ConfigError(f"obs={obs!r} holds object poses that only the twin knows; use obs='pixels' on a robot")
+            raise ConfigError(
+                f"obs={obs!r} holds object poses that only the twin knows; use obs='pixels' on a robot"
+            )
         if self.robot.scene is None and render_mode == "human":
-            raise ConfigError("render_mode='human' shows the twin; on a robot use 'rgb_array' or the server's page")
+            raise ConfigError(
+                "render_mode='human' shows the twin; on a robot use 'rgb_array' or the server's page"
+            )
         if missing := set(self.task.cameras) - set(self.robot.cameras):
-            raise ConfigError(f"the robot lacks cameras {sorted(missing)}; it has {sorted(self.robot.cameras)}")
+            raise ConfigError(
+                f"the robot lacks cameras {sorted(missing)}; it has {sorted(self.robot.cameras)}"
+            )
         self._image_size = (image_size, image_size)
         self._boxes = {
-            name: WorkspaceBox(arm.limits, np.array(arm.reset_pose[3:])) for name, arm in self.task.arms.items()
+            name: WorkspaceBox(arm.limits, np.array(arm.reset_pose[3:]))
+            for name, arm in self.task.arms.items()
         }
+        self._reset_motion = ResetMotion(self.robot, self.task, self._boxes)
         self._prefixes = {name: key_prefix(name, self.task.arms) for name in self.task.arms}
         self.action_layout = self.task.action_layout
         self.action_space = spaces.Box(-1.0, 1.0, (self.action_layout[-1].stop,), np.float32)
         self.observation_space = self._make_observation_space()
         self._started = False
-        self._joint_reset_names = {name: np.array(arm.reset_q) for name, arm in self.task.arms.items()}
         self.robot_state: RobotState = self.robot.read()
 
     def _make_observation_space(self) -> spaces.Dict:
-        sizes = {f"{p}{key}": STATE_SIZES[key] for p in self._prefixes.values() for key in self.task.state_keys}
+        sizes = {
+            f"{p}{key}": STATE_SIZES[key] for p in self._prefixes.values() for key in self.task.state_keys
+        }
         if self.obs_mode != "pixels":
             sizes |= {f"{p}{name}_pose": 7 for p in self._prefixes.values() for name in self.task.objects}
         state = {
             key: spaces.Box(0.0, 1.0, (1,), np.float32)
-            if key.endswith("gripper_pose")
+            if key.rpartition("/")[2] == "gripper_pose"
             else spaces.Box(-np.inf, np.inf, (size,), np.float32)
             for key, size in sizes.items()
         }
@@ -129,9 +139,13 @@ class FrankaEnv(gymnasium.Env):
             RobotError: an arm does not reach its reset pose.
         """
         super().reset(seed=seed)
+        if options is not None and not isinstance(options, Mapping):
+            raise ConfigError(f"options are a mapping such as {{'joint_reset': True}}, got {options!r}")
         for name in options or {}:
             check_name(name, ["joint_reset"], "reset option")
-        goals = {name: self._boxes[name].clip(arm.sample_reset_pose(self.np_random)) for name, arm in self._arms()}
+        goals = {
+            name: self._boxes[name].clip(arm.sample_reset_pose(self.np_random)) for name, arm in self._arms()
+        }
         scene = self.robot.scene
         teleport = scene is not None and (self.reset_mode == "teleport" or not self._started)
         if teleport:
@@ -141,7 +155,7 @@ class FrankaEnv(gymnasium.Env):
         if (options or {}).get("joint_reset"):
             self._joint_reset()
         if not teleport or (options or {}).get("joint_reset"):
-            self._move_to(goals)
+            self._reset_motion.run(goals)
         if scene is not None:
             self.task.arrange(scene, self.np_random, in_motion=not teleport)
         self._configure("compliance")
@@ -165,7 +179,11 @@ class FrankaEnv(gymnasium.Env):
                 for (name, arm), layout in zip(self._arms(), self.action_layout, strict=True)
             }
         )
-        self.robot.wait(1 / CONTROL_HZ)
+        try:
+            self.robot.wait(1 / CONTROL_HZ)
+        except RobotError:
+            self._started = False  # a twin that diverged has nothing to move on from
+            raise
         self.robot_state = self.robot.read()
         success = self.task.succeeded(self.robot_state, self.robot.scene)
         failure = not success and self.task.failed(self.robot_state, self.robot.scene)
@@ -208,47 +226,14 @@ class FrankaEnv(gymnasium.Env):
 
     def _joint_reset(self) -> None:
         self._configure("reset_compliance")
-        self.robot.reset_joints(self._joint_reset_names)
-
-    def _move_to(self, goals: Mapping[str, np.ndarray]) -> None:
-        """The real reset motion: along the task's path, slerped, inside the box."""
-        self._configure("reset_compliance")
-        state = self.robot.read()
-        self.robot.command({name: ArmCommand(gripper=arm.gripper_at_reset) for name, arm in self._arms()})
-        poses = {name: state.arms[name].tcp_pose for name in goals}
-        for waypoint in self.task.reset_path(state, goals):
-            steps = max(_motion_steps(poses[name], waypoint[name]) for name in waypoint)
-            for fraction in np.linspace(1 / steps, 1, steps):
-                between = {name: _interpolate(poses[name], waypoint[name], fraction) for name in waypoint}
-                self.robot.command({n: ArmCommand(pose=self._boxes[n].clip(pose)) for n, pose in between.items()})
-                self.robot.wait(1 / CONTROL_HZ)
-            poses |= waypoint
-        self._await_arrival(goals)
-
-    def _await_arrival(self, goals: Mapping[str, np.ndarray]) -> None:
-        for _ in range(RESET_PATIENCE):
-            arms = self.robot.read().arms
-            left = {name: displacement(arms[name].tcp_pose, goal) for name, goal in goals.items()}
-            far = {
-                name: error
-                for name, error in left.items()
-                if np.linalg.norm(error[:3]) > RESET_TOLERANCE or np.linalg.norm(error[3:]) > RESET_TURN_TOLERANCE
-            }
-            if not far:
-                return
-            self.robot.wait(1 / CONTROL_HZ)
-        name, error = next(iter(far.items()))
-        raise RobotError(
-            f"arm {name!r} stopped {1000 * np.linalg.norm(error[:3]):.0f} mm and {np.linalg.norm(error[3:]):.2f} rad "
-            "from its reset pose; see what blocks it, then reset again or with options={'joint_reset': True}"
-        )
+        self.robot.reset_joints({name: self.task.reset_q(name) for name in self.task.arms})
 
     def _observation(self) -> dict:
         state = {}
         for name, prefix in self._prefixes.items():
             arm = self.robot_state.arms[name]
             for key in self.task.state_keys:
-                state[prefix + key] = _state_value(arm, key)
+                state[prefix + key] = _state_value(arm, key, self.task.arms[name])
         if self.obs_mode != "pixels":
             for name, prefix in self._prefixes.items():
                 for thing in self.task.objects:
@@ -289,20 +274,13 @@ def connect(
     return robot
 
 
-def _state_value(arm: ArmState, key: str) -> np.ndarray:
-    """Observation of one key, float32; a pose's quaternion has w >= 0, so equal poses are equal."""
+def _state_value(arm: ArmState, key: str, setup: ArmSetup) -> np.ndarray:
+    """Observation of one key, float32.
+
+    Of a pose's two quaternions, the one nearer to that of the reset pose: it jumps only
+    half a turn away from there, where the box does not reach.
+    """
     value = np.array(getattr(arm, key), dtype=np.float32, ndmin=1)
-    if key == "tcp_pose" and value[6] < 0:
+    if key == "tcp_pose" and np.dot(value[3:], setup.reset_pose[3:]) < 0:
         value[3:] *= -1
     return value
-
-
-def _motion_steps(start: np.ndarray, end: np.ndarray) -> int:
-    path = displacement(start, end)
-    return max(1, int(np.ceil(max(np.linalg.norm(path[:3]) / RESET_STEP, np.linalg.norm(path[3:]) / RESET_TURN))))
-
-
-def _interpolate(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
-    """Pose (7,) on the straight line and the shortest turn between two."""
-    position = start[:3] + fraction * (end[:3] - start[:3])
-    return np.concatenate([position, quat_slerp(start[3:], end[3:], fraction)])

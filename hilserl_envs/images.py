@@ -40,7 +40,9 @@ def write_video(path: str | Path, frames: Sequence[np.ndarray], fps: float) -> N
 
     height, width = (side - side % 2 for side in frames[0].shape[:2])
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "20"})
+        stream = container.add_stream(
+            "libx264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "20"}
+        )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
             cut = np.ascontiguousarray(frame[:height, :width])

@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from hilserl_envs.compiled import compiled
 
 # Below this angle [rad] the series of sin(x)/x is exact to double precision.
 SMALL_ANGLE = 1e-6
@@ -22,7 +23,7 @@ SMALL_ANGLE = 1e-6
 # calls them a thousand times a second. Those on arrays below are the public ones.
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def multiply(a, b):
     """`quat_multiply` of two indexables as a tuple."""
     return (
@@ -33,7 +34,7 @@ def multiply(a, b):
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def turn(q, v):
     """`rotate` of two indexables as a tuple."""
     tx = 2 * (q[1] * v[2] - q[2] * v[1])
@@ -46,7 +47,7 @@ def turn(q, v):
     )
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def quat_of(r0, r1, r2):
     """`matrix_to_quat` of three rows as a tuple, through the largest component."""
     trace = r0[0] + r1[1] + r2[2]
@@ -63,7 +64,7 @@ def quat_of(r0, r1, r2):
     return (r0[2] + r2[0]) / s, (r1[2] + r2[1]) / s, s / 4, (r1[0] - r0[1]) / s
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def slerp(a, b, fraction):
     """`quat_slerp` of two indexables as a tuple."""
     dot = a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3]
@@ -81,14 +82,13 @@ def slerp(a, b, fraction):
     return x / norm, y / norm, z / norm, w / norm
 
 
-
-@njit(cache=True, nogil=True)
+@compiled
 def quat_multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Hamilton product of two quat_xyzw: first rotates by b, then by a."""
     return np.array(multiply(a, b))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def quat_conjugate(q: np.ndarray) -> np.ndarray:
     """Inverse of a unit quat_xyzw."""
     inverse = np.empty(4)
@@ -96,7 +96,7 @@ def quat_conjugate(q: np.ndarray) -> np.ndarray:
     return inverse
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def quat_normalize(q: np.ndarray) -> np.ndarray:
     """Unit quat_xyzw of the same direction; a zero quaternion becomes the identity."""
     norm = math.sqrt(q[0] ** 2 + q[1] ** 2 + q[2] ** 2 + q[3] ** 2)
@@ -109,7 +109,7 @@ def quat_normalize(q: np.ndarray) -> np.ndarray:
     return unit
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def quat_to_matrix(q: np.ndarray) -> np.ndarray:
     """Rotation matrix (3, 3) of a unit quat_xyzw."""
     x, y, z, w = q[0], q[1], q[2], q[3]
@@ -126,13 +126,13 @@ def quat_to_matrix(q: np.ndarray) -> np.ndarray:
     return matrix
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def matrix_to_quat(m: np.ndarray) -> np.ndarray:
     """Unit quat_xyzw of a rotation matrix (3, 3)."""
     return np.array(quat_of(m[0], m[1], m[2]))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rotvec_to_quat(rotvec: np.ndarray) -> np.ndarray:
     """Unit quat_xyzw of a rotation vector [rad] (3,)."""
     angle = math.sqrt(rotvec[0] ** 2 + rotvec[1] ** 2 + rotvec[2] ** 2)
@@ -145,9 +145,9 @@ def rotvec_to_quat(rotvec: np.ndarray) -> np.ndarray:
     return q
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def quat_to_rotvec(q: np.ndarray) -> np.ndarray:
-    """Rotation vector [rad] (3,) of a unit quat_xyzw; q and -q give the same one."""
+    """Rotation vector [rad] (3,) of a unit quat_xyzw; q and -q give the same one below half a turn."""
     sign = 1.0 if q[3] >= 0 else -1.0
     sine = math.sqrt(q[0] ** 2 + q[1] ** 2 + q[2] ** 2)
     angle = 2 * math.atan2(sine, sign * q[3])
@@ -158,19 +158,19 @@ def quat_to_rotvec(q: np.ndarray) -> np.ndarray:
     return rotvec
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rotate(q: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """`vector` (3,) turned by the unit quat_xyzw `q`."""
     return np.array(turn(q, vector))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def quat_slerp(a: np.ndarray, b: np.ndarray, fraction: float) -> np.ndarray:
     """Unit quat_xyzw at `fraction` of the shortest way from a to b, in a's hemisphere."""
     return np.array(slerp(a, b, fraction))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def compose(frame_b_in_a: np.ndarray, frame_c_in_b: np.ndarray) -> np.ndarray:
     """Pose (7,) of frame c in frame a."""
     pose = np.empty(7)
@@ -179,7 +179,7 @@ def compose(frame_b_in_a: np.ndarray, frame_c_in_b: np.ndarray) -> np.ndarray:
     return pose
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def invert(frame_b_in_a: np.ndarray) -> np.ndarray:
     """Pose (7,) of frame a in frame b."""
     inverse = np.empty(7)
@@ -188,7 +188,7 @@ def invert(frame_b_in_a: np.ndarray) -> np.ndarray:
     return inverse
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def displace(pose: np.ndarray, translation: np.ndarray, rotvec: np.ndarray) -> np.ndarray:
     """`pose` (7,) moved by `translation` [m] and turned in place by `rotvec` [rad].
 
@@ -200,7 +200,7 @@ def displace(pose: np.ndarray, translation: np.ndarray, rotvec: np.ndarray) -> n
     return moved
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def displacement(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Translation [m] and rotation vector [rad] (6,) that `displace` start onto end."""
     step = np.empty(6)
@@ -209,11 +209,12 @@ def displacement(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return step
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def saturate(vector: np.ndarray, limit: float) -> np.ndarray:
     """`vector` shortened to length `limit` if longer: the direction never changes."""
     largest = np.abs(vector).max()
     if largest == 0.0:
         return vector.copy()
-    norm = largest * math.sqrt(np.sum((vector / largest) ** 2))  # cannot overflow before the root
-    return vector / largest * (limit / (norm / largest)) if norm > limit else vector.copy()
+    scaled = vector / largest  # its length cannot overflow
+    norm = math.sqrt(np.sum(scaled * scaled))
+    return scaled * (limit / norm) if norm > limit / largest else vector.copy()

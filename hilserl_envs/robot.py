@@ -139,7 +139,9 @@ class FakeRobot:
         compliance: the last compliance of each arm.
     """
 
-    def __init__(self, arms: tuple[str, ...] = ("arm",), cameras: Mapping[str, tuple[int, int]] | None = None):
+    def __init__(
+        self, arms: tuple[str, ...] = ("arm",), cameras: Mapping[str, tuple[int, int]] | None = None
+    ):
         self.arms = tuple(arms)
         self.cameras = dict(cameras or {})
         self.scene = None
@@ -159,7 +161,7 @@ class FakeRobot:
         self.states = {arm: at_rest for arm in self.arms}
 
     def read(self) -> RobotState:
-        return RobotState(self.time, dict(self.states))
+        return RobotState(self.time, {arm: _copied(state) for arm, state in self.states.items()})
 
     def command(self, commands: Mapping[str, ArmCommand]) -> None:
         self.commands.append(dict(commands))
@@ -170,7 +172,7 @@ class FakeRobot:
             self.states[arm] = dataclasses.replace(state, tcp_pose=pose.copy(), gripper_pose=gripper)
 
     def configure(self, compliance: Mapping[str, Compliance]) -> None:
-        self.compliance.update(compliance)
+        self.compliance |= {check_name(arm, self.arms, "arm"): values for arm, values in compliance.items()}
 
     def load(self, arm: str, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
         check_name(arm, self.arms, "arm")
@@ -180,7 +182,8 @@ class FakeRobot:
 
     def reset_joints(self, q: Mapping[str, np.ndarray]) -> None:
         for arm, position in q.items():
-            self.states[arm] = dataclasses.replace(self.states[arm], q=np.asarray(position, float))
+            state = self.states[check_name(arm, self.arms, "arm")]
+            self.states[arm] = dataclasses.replace(state, q=check_array(position, (7,), "joint positions"))
 
     def capture(self) -> dict[str, np.ndarray]:
         shade = int(self.time * 10) % 256
@@ -191,3 +194,8 @@ class FakeRobot:
 
     def close(self) -> None:
         self.time = 0.0
+
+
+def _copied(state: ArmState) -> ArmState:
+    arrays = {f.name: getattr(state, f.name) for f in dataclasses.fields(state) if f.name != "gripper_pose"}
+    return dataclasses.replace(state, **{name: array.copy() for name, array in arrays.items()})

@@ -75,7 +75,12 @@ class WorkspaceBox:
         return quat_to_rotvec(quat_multiply(pose[3:], quat_conjugate(self._reset_quat)))
 
     def contains(self, pose: np.ndarray) -> bool:
-        """Whether `pose` (7,) is inside, up to rounding."""
+        """Whether `pose` (7,) is inside, up to rounding.
+
+        Raises:
+            ActionError: as `clip`.
+        """
+        _check_pose(pose)
         position, turn = pose[:3], self.turn(pose)
         return bool(
             (position >= self._low - TOLERANCE).all()
@@ -87,10 +92,9 @@ class WorkspaceBox:
         """The pose (7,) of the box nearest per axis; one that is inside is unchanged.
 
         Raises:
-            ActionError: the pose is not finite or its quaternion is zero.
+            ActionError: the pose is not finite, or its quaternion is not of length 1.
         """
-        if not np.isfinite(pose).all() or not pose[3:].any():
-            raise ActionError(f"cannot clip a pose that is not finite with a unit quaternion: {pose.tolist()}")
+        _check_pose(pose)
         clipped = pose.copy()
         np.minimum(np.maximum(pose[:3], self._low), self._high, out=clipped[:3])
         turn = self.turn(pose)
@@ -98,3 +102,9 @@ class WorkspaceBox:
         if not np.array_equal(inside, turn):
             clipped[3:] = quat_multiply(rotvec_to_quat(inside), self._reset_quat)
         return clipped
+
+
+def _check_pose(pose: np.ndarray) -> None:
+    unit = np.isfinite(pose).all() and np.abs(pose[3:]).max() < 2 and abs(np.linalg.norm(pose[3:]) - 1) < 1e-3
+    if not unit:
+        raise ActionError(f"a pose is finite numbers xyz and a quat_xyzw of length 1, got {pose.tolist()}")

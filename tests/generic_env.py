@@ -12,7 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from hilserl_envs.robot import ARM_NAMES, key_prefix
 from hilserl_envs.safety import Limits
-from hilserl_envs.tasks.task import ArmAction, ArmSetup, Camera, Task
+from hilserl_envs.tasks.setup import ArmAction, ArmSetup, Camera
+from hilserl_envs.tasks.task import Task
 from hilserl_envs.twin.props import add_block
 
 UNBOUNDED = spaces.Box(-np.inf, np.inf, (7,), np.float32)
@@ -41,7 +42,9 @@ class GenericEnv(gymnasium.Env):
     ):
         names = ARM_NAMES[arms]
         size = 7 if gripper else 6
-        self.action_layout = tuple(ArmAction(key_prefix(n, names), size * i, gripper) for i, n in enumerate(names))
+        self.action_layout = tuple(
+            ArmAction(key_prefix(n, names), size * i, gripper) for i, n in enumerate(names)
+        )
         self.action_space = spaces.Box(-1, 1, (size * arms,), np.float32)
         boxes = {}
         for arm in self.action_layout:
@@ -76,7 +79,11 @@ class GenericEnv(gymnasium.Env):
 
 def _facing_arms() -> dict[str, ArmSetup]:
     limits = Limits(low=(0.3, -0.2, 0.05), high=(0.6, 0.2, 0.4), rotation=(0.3, 0.3, 0.5))
-    common = {"reset_pose": (0.4, 0.0, 0.25, 1.0, 0.0, 0.0, 0.0), "limits": limits, "position_range": (0.01, 0.01, 0.01)}
+    common = {
+        "reset_pose": (0.4, 0.0, 0.25, 1.0, 0.0, 0.0, 0.0),
+        "limits": limits,
+        "position_range": (0.01, 0.01, 0.01),
+    }
     return {
         "left": ArmSetup(**common, gripper=True),
         "right": ArmSetup(**common, base_pose=(1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0)),
@@ -88,7 +95,9 @@ class TwoArms(Task):
     """Two arms that face each other over a block; the left one has a gripper."""
 
     arms: dict = field(default_factory=_facing_arms)
-    cameras: dict = field(default_factory=lambda: {"front": Camera(position=(0.5, -1.2, 0.6), look_at=(0.5, 0.0, 0.2))})
+    cameras: dict = field(
+        default_factory=lambda: {"front": Camera(position=(0.5, -1.2, 0.6), look_at=(0.5, 0.0, 0.2))}
+    )
     overview: Camera = Camera(position=(0.5, -1.2, 0.8), look_at=(0.5, 0.0, 0.2))
     state_keys: tuple[str, ...] = ("tcp_pose", "tcp_vel", "tcp_force", "q")
     objects: tuple[str, ...] = ("block",)

@@ -5,12 +5,16 @@ import numpy as np
 import pytest
 
 from hilserl_envs.errors import ConfigError
+from hilserl_envs.kinematics import ARM_MODELS, PANDA, inverse_kinematics
 from hilserl_envs.poses import compose, invert
 from hilserl_envs.robot import ARM_NAMES, key_prefix
-from hilserl_envs.twin.arm import FINGER_INERTIA, HAND_INERTIA, INERTIA, add_arm
-from hilserl_envs.twin.kinematics import FINGER_TRAVEL, JOINT_LIMITS, READY, TORQUE_LIMITS, inverse_kinematics
+from hilserl_envs.twin import panda
+from hilserl_envs.twin.arm import add_arm
+from hilserl_envs.twin.hand import FINGER_INERTIA, FINGER_TRAVEL, GRIPPER_AIM, HAND_INERTIA
 from hilserl_envs.twin.props import add_block
 
+READY, TORQUE_LIMITS = np.array(PANDA.ready), np.array(PANDA.torque_limits)
+JOINT_LIMITS = {name: np.array(arm.joint_limits) for name, arm in ARM_MODELS.items()}
 AT_ORIGIN = np.array([0.0, 0, 0, 0, 0, 0, 1])
 FACING = np.array([1.0, 0, 0, 0, 0, 1, 0])  # a metre away, half a turn about z
 LYING = np.array([0.0, 0, 0.5, 0, np.sqrt(0.5), 0, np.sqrt(0.5)])  # base bolted to a wall
@@ -50,7 +54,7 @@ class World:
                 self.data.joint(f"{prefix}joint{i + 1}").qpos = q[i]
             for side in ("left", "right"):
                 self.data.joint(f"{prefix}finger_{side}").qpos = opening * FINGER_TRAVEL
-            self.data.actuator(f"{prefix}gripper").ctrl = opening
+            self.data.actuator(f"{prefix}gripper").ctrl = opening * FINGER_TRAVEL
         mujoco.mj_forward(self.model, self.data)
 
     def push(self, torque: np.ndarray) -> None:
@@ -94,7 +98,7 @@ def test_gravity_compensation_holds_the_arm_still(base, posture):
 
 
 def test_links_weigh_what_was_published(world):
-    figures = dict(zip([f"link{i}" for i in range(8)], INERTIA, strict=True))
+    figures = dict(zip([f"link{i}" for i in range(8)], panda.BODY.inertia, strict=True))
     figures |= {"hand": HAND_INERTIA, "finger_left": FINGER_INERTIA, "finger_right": FINGER_INERTIA}
     for name, (mass, center, (xx, yy, zz, xy, xz, yz)) in figures.items():
         body = world.model.body(name)
@@ -200,7 +204,7 @@ def test_two_arms_do_collide(pair):
     mujoco.mj_resetData(pair.model, pair.data)
     pair.pose_arms(READY)
     assert pair.data.ncon == 0
-    pair.pose_arms(inverse_kinematics(np.array([0.5, 0, 0.3, 1, 0, 0, 0.0])))
+    pair.pose_arms(inverse_kinematics("panda", np.array([0.5, 0, 0.3, 1, 0, 0, 0.0])))
     assert pair.data.ncon > 0, "both hands in the same place"
     owners = {
         pair.model.body(b).name.split("/")[0] for b in pair.model.geom_bodyid[pair.data.contact.geom.ravel()]
@@ -214,16 +218,14 @@ def test_two_arms_do_collide(pair):
 @pytest.mark.parametrize(
     ("opening", "width"),
     [
-        pytest.param(
-            0.0, 0.0, marks=pytest.mark.xfail(strict=True, reason="empty fingers sink 6.5 mm into each other")
-        ),
+        (0.0, 0.0),
         (1.0, 2 * FINGER_TRAVEL),
     ],
 )
 def test_gripper_opens_and_closes_within_a_second(world, opening, width):
     mujoco.mj_resetData(world.model, world.data)
     world.pose_arms(READY, 1 - opening)
-    world.data.actuator("gripper").ctrl = opening
+    world.data.actuator("gripper").ctrl = opening * FINGER_TRAVEL or GRIPPER_AIM
     world.run(1.0)
     assert world.fingers().sum() == pytest.approx(width, abs=1e-3)
 
@@ -232,7 +234,7 @@ def test_fingers_move_together_and_leave_the_arm_still(world):
     mujoco.mj_resetData(world.model, world.data)
     world.pose_arms(READY)
     began = world.tcp()
-    world.data.actuator("gripper").ctrl = 0
+    world.data.actuator("gripper").ctrl = GRIPPER_AIM
     for _ in range(20):
         world.run(0.02)
         left, right = world.fingers()
@@ -255,7 +257,7 @@ def test_closing_on_an_object_squeezes_it(width):
     world = World(AT_ORIGIN, block=width, gravity=False)
     block = world.data.joint("block")
     block.qpos[:3], block.qpos[3:] = world.tcp(), [1, 0, 0, 0]
-    world.data.actuator("gripper").ctrl = 0
+    world.data.actuator("gripper").ctrl = GRIPPER_AIM
     world.run(1.0)
     assert world.fingers().sum() == pytest.approx(width, abs=5e-4)
     np.testing.assert_allclose(world.data.body("block").xpos, world.tcp(), atol=1e-3)

@@ -130,7 +130,10 @@ def test_mistakes_are_explained_in_one_line(args, message, capsys):
 
 
 def test_demo_writes_a_video_and_what_the_cameras_saw(tmp_path, capsys):
-    assert main(["demo", "--task", "PickCube", "--episodes", "2", "--out", str(tmp_path / "demo"), "--json"]) == 0
+    assert (
+        main(["demo", "--task", "PickCube", "--episodes", "2", "--out", str(tmp_path / "demo"), "--json"])
+        == 0
+    )
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert report["successes"] == 2
     with av.open(report["video"]) as video:

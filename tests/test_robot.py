@@ -178,11 +178,7 @@ def test_an_unknown_arm_is_refused_in_commands(robot):
             call()
 
 
-def test_an_unknown_arm_is_refused_in_settings(robot, request):
-    if isinstance(robot, FakeRobot):
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="the fake takes any name, or raises KeyError")
-        )
+def test_an_unknown_arm_is_refused_in_settings(robot):
     for call in (
         lambda: robot.configure({"third": Compliance()}),
         lambda: robot.reset_joints({"third": np.zeros(7)}),
@@ -191,9 +187,7 @@ def test_an_unknown_arm_is_refused_in_settings(robot, request):
             call()
 
 
-def test_what_was_read_is_the_readers_own(robot, request):
-    if isinstance(robot, FakeRobot):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="the fake hands out its own arrays"))
+def test_what_was_read_is_the_readers_own(robot):
     name = robot.arms[0]
     first = robot.read().arms[name]
     kept = {field: getattr(first, field).copy() for field in SHAPES}

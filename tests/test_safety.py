@@ -136,16 +136,15 @@ def test_each_face_is_where_the_limits_say(axis, sign):
 def test_what_is_not_finite_is_refused(bad, place):
     pose = np.array([0.5, 0, 0.2, *DOWN])
     pose[place] = bad
-    with pytest.raises(ActionError, match="not finite"):
+    with pytest.raises(ActionError, match="finite numbers"):
         BOX.clip(pose)
 
 
 def test_a_zero_quaternion_is_refused():
-    with pytest.raises(ActionError, match="unit quaternion"):
+    with pytest.raises(ActionError, match="quat_xyzw of length 1"):
         BOX.clip(np.array([0.5, 0, 0.2, 0, 0, 0, 0]))
 
 
-@pytest.mark.xfail(strict=True, reason="squares overflow, and a quarter turn reads as none")
 def test_a_quaternion_of_astronomical_length_is_refused_or_clipped():
     pose = np.array([0.5, 0, 0.2, 1e200, 1e200, 0, 0])
     try:

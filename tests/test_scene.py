@@ -8,17 +8,18 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from hilserl_envs.errors import ConfigError, HilserlError, RobotError
+from hilserl_envs.kinematics import FR3, forward_kinematics
 from hilserl_envs.poses import compose, displacement, quat_multiply, rotvec_to_quat
 from hilserl_envs.tasks import make_task
-from hilserl_envs.tasks.task import Camera, configure
-from hilserl_envs.twin.kinematics import JOINT_LIMITS, READY, forward_kinematics
+from hilserl_envs.tasks.pick_cube import PickCube
+from hilserl_envs.tasks.setup import Camera
+from hilserl_envs.tasks.task import configure
 from hilserl_envs.twin.scene import Scene, build_model, look_at, pose_to_mujoco
 from tests.generic_env import TwoArms
 
 TIMESTEP = 0.001
 DOWN = np.array([1.0, 0.0, 0.0, 0.0])
 SOMEWHERE = np.array([0.5, 0.1, 0.3, 0.0, 0.6, 0.0, 0.8])
-BUG_LOOKUP = pytest.mark.xfail(strict=True, raises=KeyError, reason="a bare KeyError comes out")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def pair():
 
 def test_pose_of_bodies_and_sites(scene):
     np.testing.assert_allclose(scene.pose("link0"), [0, 0, 0, 0, 0, 0, 1], atol=1e-12)
-    tcp = forward_kinematics(READY)
+    tcp = forward_kinematics("panda", scene.physics.arms[0].q)
     np.testing.assert_allclose(displacement(scene.pose("tcp"), tcp), 0, atol=1e-9)
     hand = compose(scene.pose("hand"), np.array([0, 0, 0.1034, 0, 0, 0, 1]))
     np.testing.assert_allclose(displacement(hand, tcp), 0, atol=1e-9)
@@ -149,16 +150,15 @@ def test_teleporting_one_arm_leaves_the_other(pair):
     np.testing.assert_allclose(displacement(pair.pose_in_base("right/tcp", "right"), target), 0, atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="teleport always takes the Panda's joint limits")
 def test_teleporting_keeps_the_joint_limits_of_the_arm_there_is():
     q = np.array([0.0, -0.5, 0.0, -2.0, 0.0, 0.3, 0.8])  # joint 6: within the Panda's range, not the FR3's
     task = configure(make_task("PickCube"), {"arm_model": "fr3"})
     scene = Scene(task, TIMESTEP)
     try:
-        scene.teleport({"arm": forward_kinematics(q)}, {"arm": 1.0})
+        scene.teleport({"arm": forward_kinematics("panda", q)}, {"arm": 1.0})
     except RobotError:
         return
-    low, high = JOINT_LIMITS["fr3"].T
+    low, high = np.array(FR3.joint_limits).T
     assert (scene.physics.arms[0].q >= low).all() and (scene.physics.arms[0].q <= high).all()
 
 
@@ -170,7 +170,8 @@ def test_reset_puts_everything_back_as_built(scene):
     scene.reset()
     np.testing.assert_array_equal(scene.data.qpos, built)
     assert scene.data.time == 0 and not scene.data.qvel.any()
-    np.testing.assert_allclose(scene.physics.arms[0].q, READY, atol=1e-9)
+    reset_pose = PickCube().arms["arm"].reset_pose
+    np.testing.assert_allclose(displacement(scene.pose("tcp"), np.array(reset_pose)), 0, atol=1e-8)
 
 
 def test_closing_twice_is_safe(scene):
@@ -238,13 +239,9 @@ def test_a_camera_on_an_unknown_body_is_refused():
         (lambda s: s.grip("cub", "arm", SOMEWHERE, 0.04), "unknown free body 'cub'"),
         (lambda s: s.teleport({"left": SOMEWHERE}, {"left": 1}), "unknown arm 'left': known: arm"),
         (lambda s: s.pose_in_base("cub", "arm"), "unknown body or site 'cub'"),
-        pytest.param(
-            lambda s: s.pose_in_base("cube", "left"), "unknown arm 'left': known: arm", marks=BUG_LOOKUP
-        ),
-        pytest.param(
-            lambda s: s.pose_in_tcp("cube", "left"), "unknown arm 'left': known: arm", marks=BUG_LOOKUP
-        ),
-        pytest.param(lambda s: s.set_joint("latch", 0.1), "unknown joint 'latch'.*known: ", marks=BUG_LOOKUP),
+        pytest.param(lambda s: s.pose_in_base("cube", "left"), "unknown arm 'left': known: arm"),
+        pytest.param(lambda s: s.pose_in_tcp("cube", "left"), "unknown arm 'left': known: arm"),
+        pytest.param(lambda s: s.set_joint("latch", 0.1), "unknown joint 'latch'.*known: "),
     ],
 )
 def test_wrong_names_and_values_are_refused(scene, call, says):

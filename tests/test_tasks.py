@@ -7,7 +7,7 @@ from hilserl_envs.errors import ConfigError
 from hilserl_envs.tasks import TASKS, env_id, find_task, make_task
 from hilserl_envs.tasks.pick_cube import PickCube
 from hilserl_envs.tasks.ram_insertion import RamInsertion, seated_gap
-from hilserl_envs.tasks.task import ArmSetup, Camera
+from hilserl_envs.tasks.setup import ArmSetup, Camera
 from hilserl_envs.twin.robot import TwinRobot
 from tests.generic_env import TwoArms
 
@@ -18,7 +18,12 @@ def test_a_task_of_ones_own_is_one_class_and_one_call():
     try:
         env = gymnasium.make("mylab/TwoArms-v0", obs="state")
         observation, _ = env.reset(seed=0)
-        assert set(observation["state"]) >= {"left/tcp_pose", "right/tcp_pose", "left/block_pose", "right/block_pose"}
+        assert set(observation["state"]) >= {
+            "left/tcp_pose",
+            "right/tcp_pose",
+            "left/block_pose",
+            "right/block_pose",
+        }
         spec = gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json())
         assert gymnasium.make(spec).unwrapped.task == env.unwrapped.task
         assert gymnasium.make_vec(name, num_envs=2, obs="state").num_envs == 2
@@ -103,7 +108,12 @@ def test_a_module_in_its_slot_is_seated_and_one_beside_it_is_not():
     scene, seat = robot.scene, robot.scene.pose("slot_seat")
     half_height = -scene.pose("module_edge_left")[2] + scene.pose("module")[2]
     seated = np.concatenate([seat[:3] + [0, 0, half_height], [0, 0, 0, 1.0]])
-    for offset, expected in (([0, 0, 0], True), ([0, 0, 0.002], False), ([0, 0.003, 0], False), ([0.002, 0, 0], False)):
+    for offset, expected in (
+        ([0, 0, 0], True),
+        ([0, 0, 0.002], False),
+        ([0, 0.003, 0], False),
+        ([0.002, 0, 0], False),
+    ):
         scene.place("module", seated + np.concatenate([offset, np.zeros(4)]))
         scene.refresh()
         assert task.succeeded(robot.read(), scene) is expected

@@ -38,7 +38,12 @@ def make_single():
 def test_bit_identical_to_single_environments_in_every_autoreset_mode(mode):
     """Against gymnasium's own sequential vector environment of the same environments."""
     threads = gymnasium.make_vec(
-        "hilserl/PickCube-v0", num_envs=NUM_ENVS, obs="both", image_size=16, max_episode_steps=HORIZON, autoreset_mode=mode
+        "hilserl/PickCube-v0",
+        num_envs=NUM_ENVS,
+        obs="both",
+        image_size=16,
+        max_episode_steps=HORIZON,
+        autoreset_mode=mode,
     )
     single = gymnasium.vector.SyncVectorEnv([make_single] * NUM_ENVS, autoreset_mode=mode)
     rng = np.random.default_rng(0)
@@ -52,7 +57,9 @@ def test_bit_identical_to_single_environments_in_every_autoreset_mode(mode):
         over = stepped[0][2] | stepped[0][3]
         if mode == AutoresetMode.DISABLED and over.any():
             for ours, theirs in zip(
-                threads.reset(options={"reset_mask": over}), single.reset(options={"reset_mask": over}), strict=True
+                threads.reset(options={"reset_mask": over}),
+                single.reset(options={"reset_mask": over}),
+                strict=True,
             ):
                 assert_same(ours, theirs)
     threads.close()

@@ -24,7 +24,11 @@ def run(*before: str, close: str = "", **environment: str) -> subprocess.Complet
     for name in [name for name, value in environment.items() if not value]:
         del environment[name]
     return subprocess.run(
-        [*before, sys.executable, "-W", "ignore", "-c", SCRIPT.format(close=close)], env=environment, capture_output=True, text=True, timeout=120
+        [*before, sys.executable, "-W", "ignore", "-c", SCRIPT.format(close=close)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
 
 

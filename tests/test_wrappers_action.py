@@ -20,7 +20,9 @@ from tests.generic_env import GenericEnv
 
 ORDERS = [
     stack
-    for stack in itertools.permutations([FixedGripper, RelativeFrame, RotationRepresentation, FlattenProprioception])
+    for stack in itertools.permutations(
+        [FixedGripper, RelativeFrame, RotationRepresentation, FlattenProprioception]
+    )
     if stack.index(RelativeFrame) < stack.index(RotationRepresentation) < stack.index(FlattenProprioception)
 ]
 

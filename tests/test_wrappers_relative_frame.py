@@ -86,7 +86,9 @@ def test_what_is_seen_does_not_depend_on_where_the_robot_stands():
 
     seen = []
     for place in (lambda pose: pose, elsewhere):
-        env = RelativeFrame(GenericEnv(state=states(state(place(a), place(thing)), state(place(b), place(thing)))))
+        env = RelativeFrame(
+            GenericEnv(state=states(state(place(a), place(thing)), state(place(b), place(thing))))
+        )
         env.reset(seed=0)
         seen.append(env.step(np.zeros(7))[0]["state"])
     for key in ("tcp_pose", "thing_pose"):

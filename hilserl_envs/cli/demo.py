@@ -58,7 +58,10 @@ class Demo(Command):
         print("episode  success  steps  seconds  peak force")
         for number, episode in enumerate(episodes, start=1):
             result = "yes" if episode.success else "no"
-            print(f"{number:7}  {result:7}  {episode.steps:5}  {episode.seconds:7.1f}  {episode.peak_force:8.1f} N")
+            print(
+                f"{number:7}  {result:7}  {episode.steps:5}  {episode.seconds:7.1f}  "
+                f"{episode.peak_force:8.1f} N"
+            )
         summary = summarize(episodes)
         print(describe(summary))
         video, sheet = self.out / "demo.mp4", self.out / "cameras.png"

@@ -9,7 +9,6 @@ replays a recording of any controller through it and prints the largest differen
 
 from hilserl_envs.impedance.compliance import Compliance
 from hilserl_envs.impedance.law import (
-    COMPILED,
     LAW_HZ,
     MAX_TORQUE_CHANGE,
     LawMemory,
@@ -25,7 +24,6 @@ from hilserl_envs.impedance.law import (
 )
 
 __all__ = [
-    "COMPILED",
     "LAW_HZ",
     "MAX_TORQUE_CHANGE",
     "Compliance",

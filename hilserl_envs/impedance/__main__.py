@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError
+from hilserl_envs.errors import ConfigError, check_array
 from hilserl_envs.impedance import (
     Compliance,
     impedance_torque,
@@ -19,6 +20,17 @@ from hilserl_envs.impedance import (
     start,
 )
 
+SIZES = {
+    "q": 7,
+    "dq": 7,
+    "position": 3,
+    "quat_xyzw": 4,
+    "jacobian_rowmajor": 42,
+    "coriolis": 7,
+    "tau_J_d": 7,
+    "tau": 7,
+}
+
 
 def replay(ticks: list[dict]) -> np.ndarray:
     """Run the law over a recording of a controller and compare.
@@ -28,29 +40,37 @@ def replay(ticks: list[dict]) -> np.ndarray:
             `jacobian_rowmajor` (42), `coriolis`, `tau_J_d` (torque commanded in the
             tick before) and `tau` (torque commanded in this one), optionally `params`
             (names of `Compliance`) and `target` (xyz + quat_xyzw), which hold from
-            this tick on. The first pose is the first target, the first q the posture.
+            this tick on. Parameters that are not named keep their last value. The first
+            pose is the first target, the first q the posture.
 
     Returns:
         (ticks, 7) difference of our torque to the recorded one [Nm].
 
     Raises:
-        ConfigError: a tick lacks a key or holds a wrong number of values.
+        ConfigError: not such a list; says which tick and key is wrong.
     """
-    sizes = dict(q=7, dq=7, position=3, quat_xyzw=4, jacobian_rowmajor=42, coriolis=7, tau_J_d=7, tau=7)
-    parameters, memory = new_parameters(), new_memory()
+    if not isinstance(ticks, list) or not ticks:
+        raise ConfigError(f"a recording is a list of at least one tick, got {_short(ticks)}")
+    parameters, memory, compliance = new_parameters(), new_memory(), Compliance()
     difference, torque = np.empty((len(ticks), 7)), np.empty(7)
     for number, tick in enumerate(ticks):
-        if missing := [key for key in sizes if np.size(tick.get(key, ())) != sizes[key]]:
-            expected = ", ".join(f"{key} ({sizes[key]})" for key in missing)
-            raise ConfigError(f"tick {number} lacks numbers: expected {expected}")
-        values = {key: np.asarray(tick[key], dtype=np.float64) for key in sizes}
+        if not isinstance(tick, dict):
+            raise ConfigError(
+                f"tick {number} must be an object with keys {', '.join(SIZES)}; got {_short(tick)}"
+            )
+        if missing := [f"{key} ({size})" for key, size in SIZES.items() if key not in tick]:
+            raise ConfigError(f"tick {number} lacks numbers: expected {', '.join(missing)}")
+        values = {key: check_array(tick[key], (n,), f"tick {number}: {key}") for key, n in SIZES.items()}
         jacobian = values["jacobian_rowmajor"].reshape(6, 7)
         if number == 0:
             start(memory, values["q"], values["position"], values["quat_xyzw"])
         if "params" in tick:
-            set_compliance(parameters, Compliance(**tick["params"]))
+            if not isinstance(tick["params"], dict):
+                raise ConfigError(f"tick {number}: params must be an object, got {_short(tick['params'])}")
+            compliance = dataclasses.replace(compliance, **tick["params"])
+            set_compliance(parameters, compliance)
         if "target" in tick:
-            target = np.asarray(tick["target"], dtype=np.float64)
+            target = check_array(tick["target"], (7,), f"tick {number}: target")
             set_target(memory, target[:3], target[3:])
         impedance_torque(
             parameters, memory, values["q"], values["dq"], values["position"], values["quat_xyzw"],
@@ -58,6 +78,11 @@ def replay(ticks: list[dict]) -> np.ndarray:
         )  # fmt: skip
         difference[number] = torque - values["tau"]
     return difference
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def main(arguments: list[str]) -> int:

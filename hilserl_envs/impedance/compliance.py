@@ -54,7 +54,7 @@ class Compliance:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value, low, high = getattr(self, field.name), field.metadata["low"], field.metadata["high"]
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
                 raise ConfigError(f"Compliance: {field.name} must be a number, got {value!r}")
             if not low <= value <= high:  # False for NaN too
                 raise ConfigError(

@@ -15,8 +15,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from hilserl_envs.compiled import compiled
 from hilserl_envs.impedance.compliance import Compliance
 from hilserl_envs.poses import multiply, slerp, turn
 
@@ -32,9 +32,6 @@ MAX_INTEGRAL_ROTATION = 0.3
 PSEUDO_INVERSE_DAMPING = 0.2**2
 # Both null-space stiffnesses start here and filter to their set values.
 INITIAL_NULLSPACE_STIFFNESS = 20.0
-
-# How the law is compiled: cached between runs, without the GIL, sums in any order.
-COMPILED = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
 
 
 class LawParameters(NamedTuple):
@@ -118,7 +115,7 @@ def set_target(memory: LawMemory, position: np.ndarray, quat_xyzw: np.ndarray) -
     memory.target_quat_xyzw[:] = quat_xyzw if same_side else -quat_xyzw
 
 
-@njit(**COMPILED)
+@compiled
 def solve_task_space(
     jacobian: np.ndarray, joint_vector: np.ndarray, damping: float, gram: np.ndarray, solution: np.ndarray
 ) -> None:
@@ -160,7 +157,7 @@ def solve_task_space(
         solution[i] *= gram[i, i]
 
 
-@njit(**COMPILED)
+@compiled
 def impedance_torque(
     parameters: LawParameters,
     memory: LawMemory,

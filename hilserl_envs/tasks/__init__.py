@@ -43,13 +43,18 @@ def find_task(name: str) -> type[Task]:
     Raises:
         ConfigError: there is none.
     """
-    if ":" in name:
-        module, _, qualname = name.partition(":")
-        try:
-            return getattr(importlib.import_module(module), qualname)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"cannot load the task {name!r}: {error}") from error
-    return TASKS[env_id(name)]
+    if not isinstance(name, str):
+        raise ConfigError(f"a task is named by a string or is a Task, got {name!r}")
+    if ":" not in name:
+        return TASKS[env_id(name)]
+    module, _, qualname = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), qualname)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"cannot load the task {name!r}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise ConfigError(f"{name!r} is {found!r}, not a subclass of Task")
+    return found
 
 
 def env_id(name: str) -> str:
@@ -68,7 +73,7 @@ def env_id(name: str) -> str:
 def make_task(task: str | Task, settings: Mapping[str, Any] | None = None) -> Task:
     """A task by name or as it is, with some of its settings changed (see `configure`)."""
     made = task if isinstance(task, Task) else find_task(task)()
-    return configure(made, settings) if settings else made
+    return configure(made, settings) if settings is not None else made
 
 
 for _task in (PickCube, RamInsertion):

@@ -18,7 +18,8 @@ from hilserl_envs.impedance import Compliance
 from hilserl_envs.poses import quat_multiply, rotvec_to_quat
 from hilserl_envs.robot import RobotState
 from hilserl_envs.safety import Limits
-from hilserl_envs.tasks.task import ArmSetup, Camera, Expert, Task, expert_displacement, wrist_cameras
+from hilserl_envs.tasks.setup import ArmSetup, Camera
+from hilserl_envs.tasks.task import Expert, Task, expert_displacement
 from hilserl_envs.twin.props import add_block
 
 CENTER = (0.5, 0.0)  # of the square that the cube starts in [m]
@@ -57,8 +58,14 @@ class PickCube(Task):
     arms: Mapping[str, ArmSetup] = field(default_factory=lambda: {"arm": _setup()})
     cameras: Mapping[str, Camera] = field(
         default_factory=lambda: {
-            "front": Camera(position=(1.05, 0.0, 0.42), look_at=(0.48, 0.0, 0.06), fovy=42.0),
-            "wrist_1": wrist_cameras()["wrist_1"],
+            "front": Camera(position=(1.00, 0.0, 0.46), look_at=(0.50, 0.0, 0.065), fovy=37.0),
+            "wrist_1": Camera(
+                mount="hand",
+                position=(0.078, 0.0, 0.030),
+                look_at=(0.027, 0.0, 0.130),
+                up=(0, 0, -1),
+                fovy=58.0,
+            ),
         }
     )
     overview: Camera = Camera(position=(1.25, -0.75, 0.75), look_at=(0.40, 0.0, 0.20), fovy=42.0)

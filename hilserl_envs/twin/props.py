@@ -1,6 +1,6 @@
 """Props that tasks compose: blocks, cards and the slots they go into.
 
-All sizes are in metres. Working surfaces have the stiff contacts of `arm.STIFF_CONTACT`.
+All sizes are in metres. Working surfaces have the stiff contacts of `shapes.STIFF_CONTACT`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,39 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from hilserl_envs.twin.arm import SCENE_BIT, STIFF_CONTACT
+from hilserl_envs.twin.shapes import ARM_BITS, SCENE_BIT, STIFF_CONTACT
 
 _BOX, _CAPSULE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
 _SOLID = {"contype": SCENE_BIT, "conaffinity": SCENE_BIT, **STIFF_CONTACT}
+_UNSEEN = 3  # a geom group that is not drawn
 _SEEN = {"contype": 0, "conaffinity": 0, "mass": 0}
-_GRIPPABLE = {"friction": [1.0, 0.01, 0.0002], "condim": 4}
+CARD_BIT = 8  # collision group of cards: they meet props, scene and each other, not the arms
+_GRIPPABLE = {"friction": (1.0, 0.01, 0.0002), "condim": 4}
+# Friction in MuJoCo is soft: what fingers hold creeps under load, the faster the lower the
+# impedance. A memory module that takes 10 N and 0.7 Nm turns by 0.03 degrees a second in
+# them with this one, by 3 with that of STIFF_CONTACT. The damping ratio lets the pads give
+# way by 0.1 mm under full force: were it 1, a knock could lift them off for one step, in
+# which the unopposed servo drives them in by 0.6 mm.
+FIRM_GRIP = {"solref": (0.002, 10.0), "solimp": (0.9995, 0.9999, 0.0005, 0.5, 2.0)}
 
-LATCH_OPEN = 0.35  # [rad]
-FOOT_RADIUS = 0.001  # of a latch's foot [m]
+# Sliding, torsional, rolling; fingers add that contacts resist torsion (their condim of 4).
+BLOCK_FRICTION = (1.0, 0.01, 0.0002)
+LATCH_OPEN = 0.5  # [rad]
+WALL = 0.003  # thickness of a socket's walls [m]
+FOOT_RADIUS = 0.0008  # of a latch's foot [m]
 
-PLASTIC, IVORY, GOLD = (0.10, 0.10, 0.12, 1), (0.88, 0.87, 0.82, 1), (0.85, 0.70, 0.25, 1)
-CIRCUIT_GREEN, BOARD_GREEN, CHIP = (0.10, 0.42, 0.20, 1), (0.06, 0.28, 0.16, 1), (0.08, 0.08, 0.09, 1)
+PLASTIC, IVORY, GOLD = (0.16, 0.16, 0.19, 1), (0.90, 0.89, 0.84, 1), (0.90, 0.72, 0.25, 1)
+CIRCUIT_GREEN, BOARD_GREEN = (0.13, 0.52, 0.25, 1), (0.10, 0.36, 0.27, 1)
+CHIP, METAL = (0.09, 0.09, 0.10, 1), (0.72, 0.73, 0.75, 1)
 
 
 def add_block(spec: mujoco.MjSpec, name: str, half_size: tuple, mass: float, rgba: tuple) -> mujoco.MjsBody:
     """A free box that fingers can hold."""
     body = spec.worldbody.add_body(name=name, pos=[0.5, 0, half_size[2]])
     body.add_freejoint(name=name)
-    body.add_geom(name=name, type=_BOX, size=half_size, mass=mass, rgba=rgba, **_SOLID, **_GRIPPABLE)
+    body.add_geom(
+        name=name, type=_BOX, size=half_size, mass=mass, rgba=rgba, friction=BLOCK_FRICTION, **_SOLID
+    )
     return body
 
 
@@ -42,10 +56,11 @@ class Card:
     Args:
         length, height, thickness: of the card.
         mass: [kg].
-        contact_height: of the strip that goes into the slot.
-        key_offset, key_width: of the notch in the edge, from the middle along x.
+        contact_height: of the gold strip along the edge.
+        key_offset, key_width: of the cut in the edge, from the middle along x.
         notch_height, notch_size, notch_depth: of the cut-outs in both ends that latches
             hook into: height of their lower edge above the card's, length, depth.
+        grip_half_width: of the part about the middle that has no chips, for fingers.
     """
 
     length: float
@@ -58,6 +73,7 @@ class Card:
     notch_height: float
     notch_size: float
     notch_depth: float
+    grip_half_width: float = 0.012
 
 
 @dataclass(frozen=True)
@@ -71,7 +87,10 @@ class Slot:
         end_clearance: over the card's length.
         depth: how deep the edge goes in.
         floor: height of the slot's floor above the board.
-        key_width: of the ridge that the card's notch goes over.
+        lead_in: how far beside the slot an edge may come down and be guided in.
+        tower_height: of both ends above the walls; they guide the card's ends.
+        end_lead_in: how far off along the slot a card may come down and be guided in.
+        key_width, key_height: of the ridge that the card's cut goes over.
         friction: sliding friction of the walls.
         latch_friction: torque [Nm] that holds the latches where they are.
     """
@@ -80,49 +99,58 @@ class Slot:
     end_clearance: float
     depth: float
     floor: float = 0.002
+    lead_in: float = 0.0009
+    tower_height: float = 0.0025
+    end_lead_in: float = 0.0008
     key_width: float = 0.0020
+    key_height: float = 0.0050
     friction: float = 0.3
     latch_friction: float = 0.006
 
 
 def add_card(spec: mujoco.MjSpec, name: str, card: Card) -> mujoco.MjsBody:
-    """A free card; sites `{name}_edge_left` and `_right` are the ends of its lower edge."""
+    """A free card; sites `{name}_edge_left` and `_right` are the ends of its lower edge.
+
+    Fingers meet one plain box as large as the card, everything else meets the two blocks
+    beside the key and the part above the notches: where two boxes abut under a pad or
+    inside a slot, their contacts could push along the card instead of across it.
+    """
     body = spec.worldbody.add_body(name=name, pos=[0.5, 0, 0.3])
     body.add_freejoint(name=name)
     half_length, bottom = card.length / 2, -card.height / 2
-    half_thickness, volume = card.thickness / 2, card.length * card.height
+    gripped = {"contype": 0, "conaffinity": sum(ARM_BITS), "priority": 1, **_GRIPPABLE, **FIRM_GRIP}
+    solid = {"contype": CARD_BIT, "conaffinity": SCENE_BIT | CARD_BIT, "mass": 0, **STIFF_CONTACT}
 
-    def plate(low_x, high_x, low_z, high_z, rgba, **contact):
-        size = [(high_x - low_x) / 2, half_thickness, (high_z - low_z) / 2]
-        mass = card.mass * (high_x - low_x) * (high_z - low_z) / volume
-        body.add_geom(
-            type=_BOX, pos=[(low_x + high_x) / 2, 0, (low_z + high_z) / 2], size=size, rgba=rgba, mass=mass, **_SOLID, **contact
-        )
+    def plate(low_x, high_x, low_z, high_z, half_thickness=card.thickness / 2, **settings):
+        middle = [(low_x + high_x) / 2, 0, (low_z + high_z) / 2]
+        half_size = [(high_x - low_x) / 2, half_thickness, (high_z - low_z) / 2]
+        body.add_geom(type=_BOX, pos=middle, size=half_size, **settings)
 
-    strip = bottom + card.contact_height
+    plate(-half_length, half_length, bottom, -bottom, mass=card.mass, group=_UNSEEN, **gripped)
+    notch_low, notch_high = bottom + card.notch_height, bottom + card.notch_height + card.notch_size
+    strip, inner = bottom + card.contact_height, half_length - card.notch_depth
     for low, high in (
         (-half_length, card.key_offset - card.key_width / 2),
         (card.key_offset + card.key_width / 2, half_length),
     ):
-        plate(low, high, bottom, strip, GOLD)
-    notch_low, notch_high = bottom + card.notch_height, bottom + card.notch_height + card.notch_size
-    inner = half_length - card.notch_depth
-    plate(-half_length, half_length, strip, notch_low, CIRCUIT_GREEN)
-    plate(-inner, inner, notch_low, notch_high, CIRCUIT_GREEN, **_GRIPPABLE)
-    plate(-half_length, half_length, notch_high, -bottom, CIRCUIT_GREEN, **_GRIPPABLE)
+        plate(low, high, bottom, notch_low, group=_UNSEEN, **solid)
+        plate(low, high, bottom, strip, rgba=GOLD, **_SEEN)
+    plate(-half_length, half_length, notch_high, -bottom, rgba=CIRCUIT_GREEN, **solid)
+    plate(-inner, inner, notch_low, notch_high, rgba=CIRCUIT_GREEN, **_SEEN)
+    plate(-half_length, half_length, strip, notch_low, rgba=CIRCUIT_GREEN, **_SEEN)
+    half_chip, low, high = 0.035 * card.length, -0.05 * card.height, 0.3 * card.height
     for x in np.linspace(-0.4, 0.4, 6) * card.length:
-        if abs(x) > 0.012:  # where the fingers hold it
-            for side in (-1, 1):
-                body.add_geom(
-                    type=_BOX, pos=[x, side * half_thickness, 0.12 * card.height],
-                    size=[0.035 * card.length, 0.0004, 0.17 * card.height], rgba=CHIP, **_SEEN,
-                )  # fmt: skip
+        if abs(x) > card.grip_half_width:
+            plate(x - half_chip, x + half_chip, low, high, card.thickness / 2 + 0.0004, rgba=CHIP, **_SEEN)
     for side, sign in (("left", -1), ("right", 1)):
-        body.add_site(name=f"{name}_edge_{side}", pos=[sign * half_length, 0, bottom], size=[0.001, 0, 0], group=4)
+        end = [sign * half_length, 0, bottom]
+        body.add_site(name=f"{name}_edge_{side}", pos=end, size=[0.001, 0, 0], group=4)
     return body
 
 
-def add_slot(spec: mujoco.MjSpec, name: str, card: Card, slot: Slot, pose_in_world: np.ndarray) -> mujoco.MjsBody:
+def add_slot(
+    spec: mujoco.MjSpec, name: str, card: Card, slot: Slot, pose_in_world: np.ndarray
+) -> mujoco.MjsBody:
     """The socket of `card`, fixed in the world, with lead-in chamfers, key ridge and latches.
 
     The latches `{name}_latch_left` and `_right` have to be put at LATCH_OPEN before a card
@@ -130,43 +158,47 @@ def add_slot(spec: mujoco.MjSpec, name: str, card: Card, slot: Slot, pose_in_wor
     middle of a seated card's edge is.
     """
     body = spec.worldbody.add_body(name=name, pos=pose_in_world[:3], quat=np.roll(pose_in_world[3:], 1))
-    contact = {**_SOLID, "friction": [slot.friction, 0.005, 0.0001]}
+    # By its priority the slot's friction counts, not the larger one of slot and card.
+    contact = {**_SOLID, "friction": [slot.friction, 0.005, 0.0001], "priority": 1}
     half_gap, half_length = (card.thickness + slot.clearance) / 2, (card.length + slot.end_clearance) / 2
-    wall, top = 0.003, slot.floor + slot.depth
-    rise = 0.0008  # of the socket's walls where the chamfers start below their top
-    body.add_geom(type=_BOX, pos=[0, 0, slot.floor / 2], size=[half_length, half_gap, slot.floor / 2], rgba=PLASTIC, **contact)
-    for sign in (-1, 1):
-        body.add_geom(
-            type=_BOX, pos=[0, sign * (half_gap + wall / 2), top / 2], size=[half_length + wall, wall / 2, top / 2],
-            rgba=PLASTIC, **contact,
-        )  # fmt: skip
-        _add_chamfer(body, 35, 0.003, 0.001, half_gap, top, half_length + wall, sign, "y", PLASTIC, contact)
-        body.add_geom(
-            type=_BOX, pos=[sign * (half_length + wall / 2), 0, top / 2], size=[wall / 2, half_gap + wall, top / 2],
-            rgba=IVORY, **contact,
-        )  # fmt: skip
-        _add_chamfer(body, 30, 0.006, 0.002, half_length, top, half_gap + wall, sign, "x", IVORY, contact)
-        _add_latch(spec, body, f"{name}_latch_{'right' if sign > 0 else 'left'}", card, slot, half_length, sign, contact)
-    ridge = (slot.depth - rise) / 2
-    body.add_geom(
-        name=f"{name}_key", type=_BOX, pos=[card.key_offset, 0, slot.floor + ridge],
-        size=[slot.key_width / 2, half_gap, ridge], rgba=PLASTIC, **contact,
-    )  # fmt: skip
+    top = slot.floor + slot.depth
+    tower_top, tower_width = top + slot.tower_height, half_gap + 1.1 * WALL
+
+    def box(x, y, half_x, half_y, low, high, rgba, **settings):
+        size = [half_x, half_y, (high - low) / 2]
+        body.add_geom(type=_BOX, pos=[x, y, (low + high) / 2], size=size, rgba=rgba, **settings, **contact)
+
+    box(0, 0, half_length, half_gap, 0, slot.floor, PLASTIC)
+    key_top = slot.floor + slot.key_height
+    box(card.key_offset, 0, slot.key_width / 2, half_gap, slot.floor, key_top, PLASTIC, name=f"{name}_key")
+    for sign, side in ((-1, "left"), (1, "right")):
+        # Walls end inside the towers: faces in one plane would flicker.
+        long = half_length + WALL / 2
+        box(0, sign * (half_gap + WALL / 2), long, WALL / 2, 0, top, PLASTIC)
+        _add_chamfer(body, 40, slot.lead_in, 0.001, half_gap, top, long, sign, "y", PLASTIC, contact)
+        box(sign * (half_length + WALL / 2), 0, WALL / 2, tower_width, 0, tower_top, IVORY)
+        _add_chamfer(
+            body, 30, slot.end_lead_in, 0.0015, half_length, tower_top, tower_width, sign, "x", IVORY, contact
+        )
+        _add_latch(spec, body, f"{name}_latch_{side}", card, slot, half_length, sign, contact)
     body.add_site(name=f"{name}_seat", pos=[0, 0, slot.floor], size=[0.001, 0, 0], group=4)
     return body
 
 
-def _add_chamfer(body, degrees, length, thickness, inside, top, half_width, sign, axis, rgba, contact) -> None:
-    """A sloped lead-in that starts at the wall's inner upper edge and leans outwards."""
+def _add_chamfer(
+    body, degrees, lead_in, thickness, inside, top, half_width, sign, axis, rgba, contact
+) -> None:
+    """A sloped lead-in that starts at a wall's inner upper edge and leans outwards by `lead_in`."""
     lean = math.radians(degrees)
+    length = lead_in / math.sin(lean)
     along = np.array([math.sin(lean), math.cos(lean)])  # outwards, up
     inward = np.array([-math.cos(lean), math.sin(lean)])
     out, up = np.array([inside, top]) + along * length / 2 - inward * thickness / 2
-    half = sign * lean / 2
+    cos, sin = math.cos(lean / 2), sign * math.sin(lean / 2)
     if axis == "y":
-        pos, size, quat = [0, sign * out, up], [half_width, thickness / 2, length / 2], [math.cos(half), -math.sin(half), 0, 0]
+        pos, size, quat = [0, sign * out, up], [half_width, thickness / 2, length / 2], [cos, -sin, 0, 0]
     else:
-        pos, size, quat = [sign * out, 0, up], [thickness / 2, half_width, length / 2], [math.cos(half), 0, math.sin(half), 0]
+        pos, size, quat = [sign * out, 0, up], [thickness / 2, half_width, length / 2], [cos, 0, sin, 0]
     body.add_geom(type=_BOX, pos=pos, size=size, quat=quat, rgba=rgba, **contact)
 
 
@@ -178,27 +210,46 @@ def _add_latch(spec, socket, name, card, slot, half_length, sign, contact) -> No
     hinge_height, hinge_out, foot_in = 0.006, 0.006, 0.003
     hook_radius = 0.8 * card.notch_depth
     reach = slot.floor + card.notch_height + card.notch_size / 2 - hinge_height
+    firm = {"solref": STIFF_CONTACT["solref"], "solimp": FIRM_GRIP["solimp"]}  # or it sinks by its own weight
     lever = socket.add_body(name=name, pos=[sign * (half_length + hinge_out), 0, hinge_height])
     lever.add_joint(
         name=name, axis=[0, sign, 0], range=[0, LATCH_OPEN], limited=True, frictionloss=slot.latch_friction,
-        damping=[1e-4, 0, 0], armature=1e-6,
+        damping=[1e-4, 0, 0], armature=1e-6, solref_limit=firm["solref"], solimp_limit=firm["solimp"],
+        solref_friction=firm["solref"], solimp_friction=firm["solimp"],
     )  # fmt: skip
+    # Shut, the foot is flush with the floor: a seated card keeps it down.
     foot = [-sign * (hinge_out + foot_in), 0, slot.floor - FOOT_RADIUS - hinge_height]
     hook_in = hinge_out + (half_length - card.length / 2) - hook_radius + 0.7 * card.notch_depth
     hook = [-sign * hook_in, 0, reach]
+    half_width = card.thickness / 2
     for (x, _, z), radius in ((foot, FOOT_RADIUS), (hook, hook_radius)):
-        half_width = card.thickness / 2
         lever.add_geom(
-            type=_CAPSULE, fromto=[x, -half_width, z, x, half_width, z], size=[radius, 0, 0], rgba=IVORY, mass=0.0005, **contact
-        )
+            type=_CAPSULE, fromto=[x, -half_width, z, x, half_width, z], size=[radius, 0, 0], rgba=IVORY,
+            mass=0.0005, **contact,
+        )  # fmt: skip
     for pos, size in (
-        ([0, 0, reach / 2], [0.0015, 0.0035, reach / 2 + 0.004]),
+        ([0, 0, reach / 2], [0.0015, 0.0035, reach / 2 + 0.003]),
         ([-sign * hook_in / 2, 0, reach + 0.001], [hook_in / 2, 0.0025, hook_radius]),
     ):
-        lever.add_geom(type=_BOX, pos=pos, size=size, rgba=IVORY, contype=0, conaffinity=0, mass=0.0005)
+        lever.add_geom(type=_BOX, pos=pos, size=size, rgba=IVORY, **{**_SEEN, "mass": 0.0005})
     spec.add_exclude(bodyname1=socket.name, bodyname2=name)
 
 
 def add_board(spec: mujoco.MjSpec, name: str, half_size: tuple, pos: tuple) -> None:
-    """A circuit board lying on the table, its upper face at pos[2] + half_size[2]."""
+    """A circuit board lying on the table, its upper face at pos[2] + half_size[2].
+
+    Parts stand along its long sides; two thirds of its width, in the middle, are free.
+    """
+    half_x, half_y, half_z = half_size
     spec.worldbody.add_geom(name=name, type=_BOX, pos=pos, size=half_size, rgba=BOARD_GREEN, **_SOLID)
+    for x, y, size, rgba in (
+        (0.45, 0.82, (0.016, 0.013, 0.0020), METAL),
+        (-0.15, 0.84, (0.005, 0.005, 0.0030), CHIP),
+        (-0.30, 0.84, (0.005, 0.005, 0.0030), CHIP),
+        (-0.45, 0.84, (0.005, 0.005, 0.0030), CHIP),
+        (-0.75, 0.80, (0.012, 0.010, 0.0012), CHIP),
+        (0.70, -0.82, (0.009, 0.012, 0.0012), CHIP),
+        (-0.55, -0.84, (0.030, 0.005, 0.0040), IVORY),
+    ):
+        place = [pos[0] + x * half_x, pos[1] + y * half_y, pos[2] + half_z + size[2]]
+        spec.worldbody.add_geom(type=_BOX, pos=place, size=size, rgba=rgba, **_SOLID)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hilserl_envs import impedance
-from hilserl_envs.errors import RobotError, check_array, check_name
+from hilserl_envs.errors import ConfigError, RobotError, check_array, check_name
 from hilserl_envs.impedance import Compliance
+from hilserl_envs.kinematics import ARM_MODELS
 from hilserl_envs.poses import rotate
 from hilserl_envs.robot import ArmCommand, ArmState, RobotState
-from hilserl_envs.tasks.task import Task
-from hilserl_envs.twin.kinematics import FINGER_TRAVEL, HAND_YAW, TCP_OFFSET
+from hilserl_envs.twin.hand import FINGER_TRAVEL
+from hilserl_envs.twin.loop import JOINT_RESET_SPEED
 from hilserl_envs.twin.rendering import Renderer
 from hilserl_envs.twin.scene import Scene
-from hilserl_envs.twin.stepping import JOINT_RESET_SPEED, WRENCH_TIMEOUT_TICKS
 
+if TYPE_CHECKING:
+    from hilserl_envs.tasks.task import Task
+
+WRENCH_TIMEOUT_TICKS = 100  # a feed-forward wrench lapses after 0.1 s, as on the public server
 TIMESTEP = 0.001  # of the physics [s]
 JOINT_SETTLE_TIME = 1.0  # after the joints' setpoints have arrived [s]
 JOINT_TOLERANCE = 0.05  # of a joint reset [rad]
@@ -29,13 +34,16 @@ class TwinRobot:
         task: whose world to build.
         timestep: of the physics [s]; the law always runs at 1 kHz.
         image_size: (height, width) of every camera's images.
+
+    Raises:
+        ConfigError: a timestep that does not fit the law's.
     """
 
     def __init__(self, task: Task, timestep: float = TIMESTEP, image_size: tuple[int, int] = (128, 128)):
-        self.scene: Scene | None = Scene(task, timestep)
+        self.scene: Scene | None = Scene(task, float(check_array(timestep, (), "timestep [s]")))
         self.arms = self.scene.arms
+        self._geometry = ARM_MODELS[task.arm_model]
         self.cameras = {name: tuple(image_size) for name in task.cameras}
-        self._reset_q = {name: np.array(arm.reset_q) for name, arm in task.arms.items()}
         self._renderer: Renderer | None = None
 
     def _number(self, arm: str) -> int:
@@ -70,7 +78,7 @@ class TwinRobot:
                 arm.memory.wrench[:] = command.wrench
                 arm.wrench_ticks[:] = WRENCH_TIMEOUT_TICKS
             if command.gripper is not None:
-                arm.gripper_target[:] = command.gripper
+                self.scene.drive_gripper(number, command.gripper)
 
     def configure(self, compliance: Mapping[str, Compliance]) -> None:
         for name, values in compliance.items():
@@ -85,10 +93,11 @@ class TwinRobot:
         check_array(inertia, (3, 3), "the load's inertia")
         mass = float(check_array(mass, (), "the load's mass"))
         if mass < 0:
-            raise RobotError(f"a load has a mass of at least 0 kg, got {mass}")
-        half = HAND_YAW / 2
+            raise ConfigError(f"a load has a mass of at least 0 kg, got {mass}")
+        half = self._geometry.hand_yaw / 2
         in_hand = rotate(np.array([0.0, 0.0, -np.sin(half), np.cos(half)]), center)
-        self.scene.physics.arms[self._number(arm)].payload[:] = [mass, *in_hand - [0, 0, TCP_OFFSET]]
+        in_tcp = in_hand - [0, 0, self._geometry.tcp_offset]
+        self.scene.physics.arms[self._number(arm)].payload[:] = [mass, *in_tcp]
 
     def recover(self) -> None:
         for number in range(len(self.arms)):
@@ -101,7 +110,12 @@ class TwinRobot:
             RobotError: an arm is blocked on the way.
         """
         physics = self.scene.physics
-        goals = {self._number(name): check_array(goal, (7,), f"joint positions of {name!r}") for name, goal in q.items()}
+        goals = {
+            self._number(name): check_array(goal, (7,), f"joint positions of {name!r}")
+            for name, goal in q.items()
+        }
+        if not goals:
+            return
         farthest = max(np.abs(self.read().arms[self.arms[n]].q - goal).max() for n, goal in goals.items())
         for number, goal in goals.items():
             physics.drive_joints(number, goal)

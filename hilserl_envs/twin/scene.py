@@ -8,21 +8,31 @@ back, put a part into the gripper).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 
 from hilserl_envs.errors import ConfigError, check_array, check_name
+from hilserl_envs.kinematics import inverse_kinematics
 from hilserl_envs.poses import compose, invert, matrix_to_quat
 from hilserl_envs.robot import key_prefix
-from hilserl_envs.tasks.task import Camera, Task
-from hilserl_envs.twin.arm import SCENE_BIT, STIFF_CONTACT, add_arm
-from hilserl_envs.twin.kinematics import FINGER_TRAVEL, inverse_kinematics
+from hilserl_envs.twin.arm import add_arm
+from hilserl_envs.twin.hand import FINGER_TRAVEL, GRIPPER_AIM
+from hilserl_envs.twin.physics import Physics
 from hilserl_envs.twin.rendering import Renderer
-from hilserl_envs.twin.stepping import Physics
+from hilserl_envs.twin.shapes import SCENE_BIT, STIFF_CONTACT
 from hilserl_envs.twin.viewer import Window
 
+if TYPE_CHECKING:
+    from hilserl_envs.tasks.setup import Camera
+    from hilserl_envs.tasks.task import Task
+
 DISPLAY_SIZE = (480, 640)  # of the pictures made for people
+# Fingers put on a part start this much closer than it is thick [m], both together: were
+# they just touching, rounding could leave them without contact for one step, in which the
+# unopposed servo drives the pads in by a millimetre.
+GRIP_DENT = 2e-4
 TABLE_HALF_SIZE = (0.6, 0.6, 0.02)  # [m]
 IMPRATIO = 10.0  # friction over normal impedance: parts held by friction creep at MuJoCo's 1
 
@@ -38,7 +48,9 @@ def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndar
     backward = np.asarray(position, float) - np.asarray(target, float)
     right = np.cross(up, backward)
     if np.linalg.norm(right) < 1e-9:
-        raise ConfigError(f"a camera at {position} looking at {target} needs an `up` that is not parallel, got {up}")
+        raise ConfigError(
+            f"a camera at {position} looking at {target} needs an `up` that is not parallel, got {up}"
+        )
     right /= np.linalg.norm(right)
     backward /= np.linalg.norm(backward)
     return matrix_to_quat(np.stack([right, np.cross(backward, right), backward], axis=1))
@@ -64,28 +76,45 @@ def build_model(task: Task, timestep: float) -> mujoco.MjModel:
 
 
 def _add_surroundings(spec: mujoco.MjSpec) -> None:
+    """A bright room with a table. All light comes from far away, so flat faces need few polygons."""
     visual = spec.visual
-    visual.headlight.ambient, visual.headlight.diffuse = [0.35] * 3, [0.45] * 3
-    visual.headlight.specular = [0.1] * 3
-    visual.map.znear, visual.map.zfar = 0.01, 6.0
+    visual.quality.numquads = 1  # a box is 12 triangles, not 192: half the time of a small image
+    visual.headlight.ambient, visual.headlight.diffuse = [0.46] * 3, [0.14] * 3
+    visual.headlight.specular = [0.0] * 3
+    visual.map.znear, visual.map.zfar, visual.map.shadowclip = 0.01, 12.0, 1.2
     spec.stat.extent, spec.stat.center = 1.0, [0.4, 0, 0.2]
     spec.add_texture(
         name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
-        rgb1=[0.75, 0.80, 0.86], rgb2=[0.35, 0.38, 0.42], width=32, height=192,
+        rgb1=[0.90, 0.93, 0.96], rgb2=[0.66, 0.70, 0.74], width=32, height=192,
     )  # fmt: skip
-    spec.worldbody.add_light(pos=[0.8, 0.6, 2.0], dir=[-0.2, -0.3, -1], diffuse=[0.5] * 3, castshadow=True)
-    # A box: an infinite plane costs a software rasteriser several times as much.
-    spec.worldbody.add_geom(
-        name="table", type=mujoco.mjtGeom.mjGEOM_BOX, size=TABLE_HALF_SIZE, pos=[0.4, 0, -TABLE_HALF_SIZE[2]],
-        rgba=[0.55, 0.5, 0.45, 1], contype=SCENE_BIT, conaffinity=SCENE_BIT, **STIFF_CONTACT,
-    )  # fmt: skip
+    # A shadow map is coarse: only what shines from above casts shadows, where walls and the
+    # sides of links, which it would speckle, get little of it.
+    for pos, direction, brightness, shadow in (
+        ((0.55, -0.15, 2.0), (-0.10, 0.08, -1.0), 0.34, True),
+        ((2.0, -1.5, 1.5), (-0.8, 0.55, -0.6), 0.36, False),
+    ):
+        spec.worldbody.add_light(
+            type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, pos=pos, dir=direction, diffuse=[brightness] * 3,
+            specular=[0.1] * 3, castshadow=shadow,
+        )  # fmt: skip
+    # Boxes: an infinite plane costs a software rasteriser several times as much.
+    for name, half_size, top, rgba in (
+        ("table", TABLE_HALF_SIZE, 0.0, (0.80, 0.76, 0.70, 1)),
+        ("ground", (4.0, 4.0, 0.02), -0.75, (0.70, 0.72, 0.74, 1)),
+    ):
+        spec.worldbody.add_geom(
+            name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=half_size, pos=[0.4, 0, top - half_size[2]],
+            rgba=rgba, contype=SCENE_BIT, conaffinity=SCENE_BIT, **STIFF_CONTACT,
+        )  # fmt: skip
 
 
 def _add_camera(spec: mujoco.MjSpec, name: str, camera: Camera) -> None:
     mount = spec.worldbody if camera.mount == "world" else spec.body(camera.mount)
     if mount is None:
         bodies = [body.name for body in spec.bodies]
-        raise ConfigError(f"camera {name!r} is mounted on {camera.mount!r}, which is not a body; known: {bodies}")
+        raise ConfigError(
+            f"camera {name!r} is mounted on {camera.mount!r}, which is not a body; known: {bodies}"
+        )
     quat = look_at(camera.position, camera.look_at, camera.up)
     mount.add_camera(name=name, pos=camera.position, quat=np.roll(quat, 1), fovy=camera.fovy)
 
@@ -116,7 +145,7 @@ class Scene:
         """Everything as built, at time 0, arms in their joint reset postures, grippers open."""
         mujoco.mj_resetData(self.model, self.data)
         for number, name in enumerate(self.arms):
-            self._put_arm(number, np.array(self._task.arms[name].reset_q), 1.0)
+            self._put_arm(number, self._task.reset_q(name), 1.0)
             self.physics.arms[number].payload[:] = 0.0
         self._hold_all()
 
@@ -126,17 +155,32 @@ class Scene:
         Raises:
             RobotError: a pose is out of reach.
         """
+        if tcp_poses.keys() != gripper.keys():
+            raise ConfigError(f"teleport needs an opening per arm: got {list(gripper)} for {list(tcp_poses)}")
+        for name in tcp_poses:
+            check_name(name, self.arms, "arm")
         for name, pose in tcp_poses.items():
-            number = self.arms.index(check_name(name, self.arms, "arm"))
-            q = inverse_kinematics(pose, np.array(self._task.arms[name].reset_q))
-            self._put_arm(number, q, gripper[name])
+            q = inverse_kinematics(self._task.arm_model, pose, self._task.reset_q(name))
+            self._put_arm(self._number(name), q, gripper[name])
         self._hold_all()
 
     def _put_arm(self, number: int, q: np.ndarray, opening: float) -> None:
-        arm, dof = self.physics.arms[number], self.model.joint(f"{self._prefixes[self.arms[number]]}joint1").dofadr[0]
+        arm, dof = (
+            self.physics.arms[number],
+            self.model.joint(f"{self._prefixes[self.arms[number]]}joint1").dofadr[0],
+        )
         arm.q[:], arm.fingers[:] = q, opening * FINGER_TRAVEL
         self.data.qvel[dof : dof + 9] = 0.0  # seven joints and two fingers
-        arm.gripper_target[:] = arm.gripper[:] = opening
+        arm.gripper_target[:] = arm.gripper[:] = _finger_aim(opening)
+
+    def _number(self, arm: str) -> int:
+        return self.arms.index(check_name(arm, self.arms, "arm"))
+
+    def drive_gripper(self, number: int, opening: float) -> None:
+        """Have the fingers of an arm move to an opening, 0 (squeezing) to 1, at their speed."""
+        arm, target = self.physics.arms[number], _finger_aim(opening)
+        if target != arm.gripper_target[0]:  # the aim sets out from where the fingers are
+            arm.gripper_target[:], arm.gripper[:] = target, arm.fingers.mean()
 
     def _hold_all(self) -> None:
         self.refresh()
@@ -155,10 +199,12 @@ class Scene:
             pose_in_tcp: its pose (7,) in the arm's TCP frame.
             thickness: of the body between the fingers [m].
         """
-        view = self.physics.arms[self.arms.index(check_name(arm, self.arms, "arm"))]
-        view.fingers[:] = thickness / 2
-        self.place(name, compose(self.pose(f"{self._prefixes[arm]}tcp"), np.asarray(pose_in_tcp, dtype=np.float64)))
-        view.gripper_target[:] = view.gripper[:] = 0.0
+        view = self.physics.arms[self._number(arm)]
+        view.fingers[:] = max(0.0, (thickness - GRIP_DENT) / 2)
+        self.place(
+            name, compose(self.pose(f"{self._prefixes[arm]}tcp"), np.asarray(pose_in_tcp, dtype=np.float64))
+        )
+        view.gripper_target[:] = view.gripper[:] = _finger_aim(0.0)
         self.refresh()
 
     def settle(self, seconds: float) -> None:
@@ -183,19 +229,27 @@ class Scene:
         return np.concatenate([data.site_xpos[site], matrix_to_quat(data.site_xmat[site].reshape(3, 3))])
 
     def pose_in_base(self, name: str, arm: str) -> np.ndarray:
-        """Pose (7,) of a body or site in an arm's base frame, its quaternion with w >= 0."""
-        pose = compose(invert(self._bases[arm]), self.pose(name))
-        if pose[6] < 0:
+        """Pose (7,) of a body or site in an arm's base frame.
+
+        Of its two quaternions the one nearer to that of a body straight in the world, so
+        that it jumps only half a turn away from there.
+        """
+        world_in_base = invert(self._bases[check_name(arm, self.arms, "arm")])
+        pose = compose(world_in_base, self.pose(name))
+        if np.dot(pose[3:], world_in_base[3:]) < 0:
             pose[3:] *= -1
         return pose
 
     def pose_in_tcp(self, name: str, arm: str) -> np.ndarray:
         """Pose (7,) of a body or site in an arm's TCP frame."""
-        return compose(invert(self.pose(f"{self._prefixes[arm]}tcp")), self.pose(name))
+        tcp = self.pose(f"{self._prefixes[check_name(arm, self.arms, 'arm')]}tcp")
+        return compose(invert(tcp), self.pose(name))
 
     def place(self, name: str, pose: np.ndarray) -> None:
         """Put a free body at a pose (7,) in the world, at rest. Call `refresh` when done."""
-        joint = self.model.joint(self.model.body(check_name(name, self._free_bodies(), "free body")).jntadr[0])
+        joint = self.model.joint(
+            self.model.body(check_name(name, self._free_bodies(), "free body")).jntadr[0]
+        )
         start, dof = joint.qposadr[0], joint.dofadr[0]
         position, quat_wxyz = pose_to_mujoco(check_array(pose, (7,), f"pose of {name!r}"))
         self.data.qpos[start : start + 3], self.data.qpos[start + 3 : start + 7] = position, quat_wxyz
@@ -203,7 +257,8 @@ class Scene:
 
     def set_joint(self, name: str, value: float) -> None:
         """Put a hinge or slide joint of a prop at a position, at rest. Call `refresh` when done."""
-        joint = self.model.joint(name)
+        names = [self.model.joint(i).name for i in range(self.model.njnt)]
+        joint = self.model.joint(check_name(name, names, "joint"))
         self.data.qpos[joint.qposadr[0]] = value
         self.data.qvel[joint.dofadr[0]] = 0.0
 
@@ -239,3 +294,8 @@ class Scene:
         if self._display is not None:
             self._display.close()
             self._display = None
+
+
+def _finger_aim(opening: float) -> float:
+    """Where the servo aims with each finger [m] for an opening, 0 (squeezing) to 1."""
+    return opening * FINGER_TRAVEL if opening > 0 else GRIPPER_AIM

@@ -75,7 +75,11 @@ class ThreadVectorEnv(SyncVectorEnv):
         super().__init__([lambda make=make: _Worker(make) for make in env_fns], autoreset_mode=autoreset_mode)
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict | None = None) -> tuple:
-        seeds = [None if seed is None else seed + i for i in range(self.num_envs)] if _is_one(seed) else list(seed)
+        seeds = (
+            [None if seed is None else seed + i for i in range(self.num_envs)]
+            if _is_one(seed)
+            else list(seed)
+        )
         if len(seeds) != self.num_envs:
             raise ConfigError(f"got {len(seeds)} seeds for {self.num_envs} environments; give one or as many")
         passed = {name: value for name, value in (options or {}).items() if name != "reset_mask"} or None
@@ -87,7 +91,9 @@ class ThreadVectorEnv(SyncVectorEnv):
 
     def step(self, actions: Any) -> tuple:
         same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
-        for i, (worker, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
+        for i, (worker, action) in enumerate(
+            zip(self.envs, iterate(self.action_space, actions), strict=True)
+        ):
             if self.autoreset_mode == AutoresetMode.NEXT_STEP and self._autoreset_envs[i]:
                 worker.begin_reset()
             else:

@@ -13,7 +13,6 @@ import mujoco
 
 from hilserl_envs.errors import RenderingError
 
-
 VIEW_DISTANCE = 1.2  # from the eye to the point that the mouse turns around [m]
 
 
@@ -25,7 +24,9 @@ class Window:
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, camera: str):
-        if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        if sys.platform.startswith("linux") and not (
+            os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        ):
             raise RenderingError(
                 "render_mode='human' needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set; use "
                 "render_mode='rgb_array', or run under a virtual display: xvfb-run -a python ..."

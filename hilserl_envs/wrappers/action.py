@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from hilserl_envs.errors import ConfigError
-from hilserl_envs.tasks.task import ArmAction
+from hilserl_envs.tasks.setup import ArmAction
 
 
 def layout_of(env: gymnasium.Env, wrapper: gymnasium.Wrapper) -> tuple[ArmAction, ...]:
@@ -19,7 +19,8 @@ def layout_of(env: gymnasium.Env, wrapper: gymnasium.Wrapper) -> tuple[ArmAction
     """
     if not env.has_wrapper_attr("action_layout"):
         raise ConfigError(
-            f"{type(wrapper).__name__} wraps environments with an `action_layout`, such as FrankaEnv; {env} has none"
+            f"{type(wrapper).__name__} wraps environments with an `action_layout`, such as FrankaEnv; "
+            f"{env} has none"
         )
     return env.get_wrapper_attr("action_layout")
 

@@ -50,9 +50,16 @@ class CropImages(gymnasium.ObservationWrapper, RecordConstructorArgs):
         for camera, crop in crops.items():
             height, width = images[check_name(camera, images, "camera")].shape[:2]
             if len(crop) != 4:
-                raise ConfigError(f"CropImages: a crop is (top, left, height, width), got {crop!r} for {camera!r}")
+                raise ConfigError(
+                    f"CropImages: a crop is (top, left, height, width), got {crop!r} for {camera!r}"
+                )
             top, left, crop_height, crop_width = crop
-            if min(top, left) < 0 or min(crop_height, crop_width) < 1 or top + crop_height > height or left + crop_width > width:
+            if (
+                min(top, left) < 0
+                or min(crop_height, crop_width) < 1
+                or top + crop_height > height
+                or left + crop_width > width
+            ):
                 raise ConfigError(f"CropImages: {crop!r} leaves the {height}x{width} image of {camera!r}")
         self._crops = {camera: tuple(crop) for camera, crop in crops.items()}
         self._sizes = {

@@ -35,7 +35,9 @@ class FixedGripper(ActionTransform, RecordConstructorArgs):
         self._command = COMMANDS[check_name(command, COMMANDS, "gripper command")]
         inner = layout_of(env, self)
         if not any(arm.gripper for arm in inner):
-            raise ConfigError("FixedGripper: no arm of this environment has a gripper in its action; leave it out")
+            raise ConfigError(
+                "FixedGripper: no arm of this environment has a gripper in its action; leave it out"
+            )
         self._motions = [arm.motion for arm in inner]
         self._size = env.action_space.shape[0]
         self._grippers = [arm.stop - 1 for arm in inner if arm.gripper]

@@ -42,14 +42,18 @@ class FlattenProprioception(gymnasium.ObservationWrapper, RecordConstructorArgs)
         state = state_space(env, self)
         keys = list(state) if keys is None else [check_name(key, state, "state key") for key in keys]
         if not keys or len(set(keys)) < len(keys):
-            raise ConfigError(f"FlattenProprioception needs different keys, at least one; got {keys}, known: {list(state)}")
+            raise ConfigError(
+                f"FlattenProprioception needs different keys, at least one; got {keys}, known: {list(state)}"
+            )
         self.slices: dict[str, slice] = {}
         size = 0
         for key in keys:
             self.slices[key] = slice(size, size + state[key].shape[0])
             size += state[key].shape[0]
         low, high = (np.concatenate([getattr(state[key], end) for key in keys]) for end in ("low", "high"))
-        self.observation_space = spaces.Dict({**env.observation_space, "state": spaces.Box(low, high, dtype=np.float32)})
+        self.observation_space = spaces.Dict(
+            {**env.observation_space, "state": spaces.Box(low, high, dtype=np.float32)}
+        )
 
     def observation(self, observation: dict) -> dict:
         state = observation["state"]

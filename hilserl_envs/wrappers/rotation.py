@@ -56,10 +56,14 @@ class RotationRepresentation(gymnasium.ObservationWrapper, RecordConstructorArgs
     def __init__(self, env: gymnasium.Env, representation: str = "rotvec"):
         RecordConstructorArgs.__init__(self, representation=representation)
         super().__init__(env)
-        self._convert, size = _REPRESENTATIONS[check_name(representation, _REPRESENTATIONS, "rotation representation")]
+        self._convert, size = _REPRESENTATIONS[
+            check_name(representation, _REPRESENTATIONS, "rotation representation")
+        ]
         self._keys = pose_keys(env, self)
         if not self._keys:
-            raise ConfigError(f"RotationRepresentation finds no pose in the state {list(state_space(env, self))}")
+            raise ConfigError(
+                f"RotationRepresentation finds no pose in the state {list(state_space(env, self))}"
+            )
         changed = {key: spaces.Box(-np.inf, np.inf, (3 + size,), np.float32) for key in self._keys}
         state = spaces.Dict({**state_space(env, self), **changed})
         self.observation_space = spaces.Dict({**env.observation_space, "state": state})

@@ -25,7 +25,10 @@ def main(names: list[str]) -> int:
         for result in BENCHMARKS[check_name(name, BENCHMARKS, "benchmark")].run():
             bound = f"{'>=' if result.at_least else '<='} {result.target:g} {result.unit}"
             mark = "ok" if result.kept else "MISSED"
-            print(f"{mark:7} {result.name:42} {result.value:8.2f} {result.unit:2} {bound:10} {result.detail}", flush=True)
+            print(
+                f"{mark:7} {result.name:42} {result.value:8.2f} {result.unit:2} {bound:10} {result.detail}",
+                flush=True,
+            )
             results.append(result)
     print(json.dumps([asdict(result) | {"kept": result.kept} for result in results]))
     return 0 if all(result.kept for result in results) else 1

@@ -41,11 +41,27 @@ def run() -> list[Result]:
         starts.append(time.perf_counter() - began)
     first, *later = starts
     return [
-        Result("RamInsertion: memory beyond libraries", memory, "MB", MEMORY_TARGET_MB, False, "two cameras, 50 steps"),
-        Result("RamInsertion: second start to first step", median(later), "s", START_TARGET_S, False, f"first {first:.1f} s"),
+        Result(
+            "RamInsertion: memory beyond libraries",
+            memory,
+            "MB",
+            MEMORY_TARGET_MB,
+            False,
+            "two cameras, 50 steps",
+        ),
+        Result(
+            "RamInsertion: second start to first step",
+            median(later),
+            "s",
+            START_TARGET_S,
+            False,
+            f"first {first:.1f} s",
+        ),
     ]
 
 
 def _python(code: str) -> str:
-    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
     return result.stdout

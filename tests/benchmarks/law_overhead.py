@@ -38,4 +38,6 @@ def _compare(task: str) -> Result:
     without, with_it = take_turns(bare, with_law, rounds=60)
     env.close()
     detail = f"{1e3 * median(with_it):.2f} ms against {1e3 * median(without):.2f} ms for {steps} bare steps"
-    return Result(f"{task}: control step / bare mj_step", median_ratio(with_it, without), "x", TARGET, False, detail)
+    return Result(
+        f"{task}: control step / bare mj_step", median_ratio(with_it, without), "x", TARGET, False, detail
+    )

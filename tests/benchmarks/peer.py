@@ -60,7 +60,9 @@ def _compare(python: str, obs: str, images: bool, steps: tuple[int, int], target
         ours.close()
         theirs.close()
     detail = f"{sorted(our_speed)[2]:.0f} env steps/s against {sorted(their_speed)[2]:.2f}"
-    return Result(f"PickCube, {obs}: speed / gym-hil's", median_ratio(our_speed, their_speed), "x", target, True, detail)
+    return Result(
+        f"PickCube, {obs}: speed / gym-hil's", median_ratio(our_speed, their_speed), "x", target, True, detail
+    )
 
 
 class _Side:
@@ -71,7 +73,8 @@ class _Side:
         environment = {**os.environ, "MUJOCO_GL": os.environ.get("MUJOCO_GL", "egl")}
         self._process = subprocess.Popen(
             [python, "-W", "ignore", "-c", make + _LOOP],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=environment,
         )  # fmt: skip
         while (line := self._process.stdout.readline().strip()) != "ready":
             if not line and self._process.poll() is not None:

@@ -37,4 +37,6 @@ def _compare(obs: str) -> Result:
     for env in envs:
         env.close()
     detail = f"{median(two):.0f} env steps/s against {median(one):.0f}"
-    return Result(f"RamInsertion, {obs}: vector of 2 / of 1", median_ratio(two, one), "x", TARGET, True, detail)
+    return Result(
+        f"RamInsertion, {obs}: vector of 2 / of 1", median_ratio(two, one), "x", TARGET, True, detail
+    )

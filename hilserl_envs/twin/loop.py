@@ -1,4 +1,4 @@
-"""Physics and control law in one compiled loop, the GIL released.
+"""The compiled loop: control law and physics of every arm, the GIL released.
 
 Each tick runs the impedance law of every arm and MuJoCo's own C step, split in
 `mj_step2` (forces to next state) and `mj_step1` (all that follows from the state), so
@@ -9,22 +9,15 @@ callback, and nothing that keeps numba from caching the compiled code.
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-import mujoco
 import numpy as np
 from llvmlite import ir
-from numba import literal_unroll, njit, types
+from numba import types
 from numba.extending import intrinsic
 
-from hilserl_envs import impedance
-from hilserl_envs.errors import ConfigError, RobotError
+from hilserl_envs.compiled import compiled
 from hilserl_envs.impedance import (
-    COMPILED,
     LAW_HZ,
     MAX_TORQUE_CHANGE,
     LawMemory,
@@ -34,20 +27,14 @@ from hilserl_envs.impedance import (
 )
 from hilserl_envs.poses import quat_of, turn
 
-# Low-pass of the external torque [s]. libfranka filters its tau_ext_hat_filtered with
-# an unpublished constant; this one passes what a person's hand or a contact does.
-EXTERNAL_TORQUE_FILTER = 0.02
-WRENCH_TIMEOUT_TICKS = 100  # a feed-forward wrench lapses after 0.1 s, as on the server
-GRIPPER_SPEED = 0.1  # of the width [m/s]: the Franka hand's default
-GRIPPER_WIDTH = 0.08  # when open [m]
-_GRIPPER_STEP = GRIPPER_SPEED / GRIPPER_WIDTH / LAW_HZ
+FINGER_SPEED = 0.05  # of each finger [m/s]: the Franka hand's default speed is twice that of the width
 _JACOBIAN_DAMPING = 1e-8  # keeps the wrench estimate finite in a singularity
 # Joint position control, for joint resets: gains of libfranka's joint impedance example,
 # and a speed that a bystander can step away from.
 JOINT_STIFFNESS = np.array([600.0, 600.0, 600.0, 600.0, 250.0, 150.0, 50.0])  # [Nm/rad]
 JOINT_DAMPING = np.array([50.0, 50.0, 50.0, 50.0, 30.0, 25.0, 15.0])  # [Nms/rad]
 JOINT_RESET_SPEED = 0.5  # [rad/s]
-GRAVITY = 9.81
+GRAVITY = 9.81  # [m/s^2]
 
 
 class Arm(NamedTuple):
@@ -60,7 +47,7 @@ class Arm(NamedTuple):
     fingers: np.ndarray  # (2,) positions [m]
     dq: np.ndarray  # (7,)
     motors: np.ndarray  # (7,) controls
-    gripper: np.ndarray  # (1,) control, 0 closed to 1 open
+    gripper: np.ndarray  # (1,) control: where the servo aims with each finger [m]
     anchors: np.ndarray  # (7, 3) of the joints, world
     axes: np.ndarray  # (7, 3) of the joints, world
     tcp_position: np.ndarray  # (3,) world
@@ -81,7 +68,7 @@ class Arm(NamedTuple):
     coriolis: np.ndarray  # (7,)
     torque: np.ndarray  # (7,) commanded in the tick before
     external_torque: np.ndarray  # (7,) filtered
-    gripper_target: np.ndarray  # (1,)
+    gripper_target: np.ndarray  # (1,) where its aim goes, at FINGER_SPEED [m]
     wrench_ticks: np.ndarray  # (1,) until the feed-forward wrench lapses
     payload: np.ndarray  # (4,) mass, centre in the TCP's frame
     joint_control: np.ndarray  # (1,) 1 while joint positions are controlled, not the pose
@@ -127,18 +114,7 @@ def _borrow(typing_context, value):
     return value(value), generate
 
 
-@functools.cache
-def _step_functions() -> tuple[int, int]:
-    """Addresses of mj_step1 and mj_step2 in the MuJoCo library this process uses."""
-    folder = Path(mujoco.__file__).parent
-    names = sorted(p for pattern in ("libmujoco*.so*", "libmujoco*.dylib", "mujoco.dll") for p in folder.glob(pattern))
-    if not names:
-        raise RobotError(f"no MuJoCo library in {folder}; reinstall it: pip install --force-reinstall mujoco")
-    library = ctypes.CDLL(str(names[0]))
-    return tuple(ctypes.cast(f, ctypes.c_void_p).value for f in (library.mj_step1, library.mj_step2))
-
-
-@njit(**COMPILED)
+@compiled
 def _measure(arm: Arm) -> None:
     """Write the TCP's pose and zero Jacobian in the arm's base frame."""
     base, tip = arm.base_rotation, arm.tcp_position
@@ -161,7 +137,7 @@ def _measure(arm: Arm) -> None:
     quat[0], quat[1], quat[2], quat[3] = quat_of((m00, m10, m20), (m01, m11, m21), (m02, m12, m22))
 
 
-@njit(**COMPILED)
+@compiled
 def _column(base, axes, j):
     """Column j of base^T times a rotation matrix given by rows, as a tuple."""
     x, y, z = axes[j], axes[3 + j], axes[6 + j]
@@ -172,7 +148,7 @@ def _column(base, axes, j):
     )
 
 
-@njit(**COMPILED)
+@compiled
 def _payload_torque(arm: Arm, joint: int) -> float:
     """Torque [Nm] that holds the payload's weight at one joint."""
     r, p, tip = arm.tcp_axes, arm.payload, arm.tcp_position
@@ -181,17 +157,21 @@ def _payload_torque(arm: Arm, joint: int) -> float:
     return (arm.axes[joint, 0] * dy - arm.axes[joint, 1] * dx) * p[0] * GRAVITY
 
 
-@njit(**COMPILED)
+@compiled
 def _joint_tick(arm: Arm) -> None:
     """One tick of joint position control: writes the torque."""
     step = JOINT_RESET_SPEED / LAW_HZ
     for k in range(7):
         arm.joint_setpoint[k] += min(max(arm.joint_goal[k] - arm.joint_setpoint[k], -step), step)
-        wanted = JOINT_STIFFNESS[k] * (arm.joint_setpoint[k] - arm.q[k]) - JOINT_DAMPING[k] * arm.dq[k] + arm.coriolis[k]
+        wanted = (
+            JOINT_STIFFNESS[k] * (arm.joint_setpoint[k] - arm.q[k])
+            - JOINT_DAMPING[k] * arm.dq[k]
+            + arm.coriolis[k]
+        )
         arm.torque[k] += min(max(wanted - arm.torque[k], -MAX_TORQUE_CHANGE), MAX_TORQUE_CHANGE)
 
 
-@njit(**COMPILED)
+@compiled
 def _control(arm: Arm) -> None:
     """Run the law once and write the motors' and the gripper's controls."""
     _measure(arm)
@@ -206,8 +186,8 @@ def _control(arm: Arm) -> None:
         _joint_tick(arm)
     else:
         impedance_torque(
-            arm.parameters, arm.memory, arm.q, arm.dq, arm.position, arm.quat_xyzw, arm.jacobian, arm.coriolis,
-            arm.torque, arm.torque,
+            arm.parameters, arm.memory, arm.q, arm.dq, arm.position, arm.quat_xyzw, arm.jacobian,
+            arm.coriolis, arm.torque, arm.torque,
         )  # fmt: skip
     for k in range(7):
         arm.motors[k] = arm.torque[k]
@@ -215,10 +195,11 @@ def _control(arm: Arm) -> None:
         for k in range(7):
             arm.motors[k] += _payload_torque(arm, k)
     missing = arm.gripper_target[0] - arm.gripper[0]
-    arm.gripper[0] += min(max(missing, -_GRIPPER_STEP), _GRIPPER_STEP)
+    step = FINGER_SPEED / LAW_HZ
+    arm.gripper[0] += min(max(missing, -step), step)
 
 
-@njit(**COMPILED)
+@compiled
 def _filter_external_torque(arm: Arm, weight: float) -> None:
     """Torque that the world puts on each joint: contacts, pushes, what is held; filtered.
 
@@ -232,25 +213,26 @@ def _filter_external_torque(arm: Arm, weight: float) -> None:
         arm.external_torque[k] += weight * (outside - arm.external_torque[k])
 
 
-@njit(**COMPILED)
-def _advance(
-    step1: int, step2: int, model: int, data: int, rounds: int, law_ticks: int, physics_steps: int, weight: float,
+@compiled
+def run(
+    step1: int, step2: int, model: int, data: int,
+    rounds: int, law_ticks: int, physics_steps: int, weight: float,
     counted_arms: tuple[Arm, ...],
 ) -> None:  # fmt: skip
     arms = _borrow(counted_arms)
     for _ in range(rounds):
         for _ in range(law_ticks):
-            for arm in literal_unroll(arms):
+            for arm in arms:
                 _control(arm)
         for _ in range(physics_steps):
             _call(step2, model, data)
-            for arm in literal_unroll(arms):
+            for arm in arms:
                 _filter_external_torque(arm, weight)
             _call(step1, model, data)
 
 
-@njit(**COMPILED)
-def _sense(arm: Arm, velocity: np.ndarray, wrench: np.ndarray) -> None:
+@compiled
+def sense(arm: Arm, velocity: np.ndarray, wrench: np.ndarray) -> None:
     """Update an arm's pose and Jacobian; write velocity (6,) and external wrench (6,)."""
     _measure(arm)
     on_robot, gram = np.empty(6), np.empty((6, 6))
@@ -263,110 +245,3 @@ def _sense(arm: Arm, velocity: np.ndarray, wrench: np.ndarray) -> None:
         velocity[i] = 0.0
         for k in range(7):
             velocity[i] += arm.jacobian[i, k] * arm.dq[k]
-
-
-class Physics:
-    """The compiled loop over one MuJoCo model and data.
-
-    Args:
-        model, data: of a scene with arms (see `twin.arm`).
-        prefixes: name prefix of each arm, in the order of `arms`.
-
-    Raises:
-        ConfigError: the timestep does not fit the law's 1 ms.
-    """
-
-    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, prefixes: Sequence[str]):
-        self.model, self.data = model, data
-        tick = 1 / LAW_HZ
-        timestep = model.opt.timestep
-        self._law_ticks, self._physics_steps = max(1, round(timestep / tick)), max(1, round(tick / timestep))
-        if not np.isclose(self._law_ticks * tick, self._physics_steps * timestep, rtol=1e-9):
-            raise ConfigError(
-                f"a timestep of {timestep} s does not fit the law's {tick} s: use 0.001 divided or "
-                "multiplied by a whole number, such as 0.0005, 0.001 or 0.002"
-            )
-        self._weight = timestep / (timestep + EXTERNAL_TORQUE_FILTER)
-        self.arms = tuple(_view_arm(model, data, prefix) for prefix in prefixes)
-        self._pointers = (*_step_functions(), model._address, data._address)
-
-    def refresh(self) -> None:
-        """Recompute what follows from the state after it was edited."""
-        mujoco.mj_forward(self.model, self.data)
-
-    def hold(self, number: int) -> None:
-        """Restart the law of one arm at its measured pose, gains at their set values."""
-        arm = self.arms[number]
-        self.sense(number)
-        impedance.start(arm.memory, arm.q, arm.position, arm.quat_xyzw)
-        impedance.settle_gains(arm.parameters, arm.memory)
-        for array in (arm.torque, arm.external_torque, arm.wrench_ticks, arm.joint_control):
-            array[:] = 0
-
-    def drive_joints(self, number: int, goal: np.ndarray) -> None:
-        """Control joint positions from now on, towards `goal` (7,) [rad], until `hold`."""
-        arm = self.arms[number]
-        arm.joint_setpoint[:], arm.joint_goal[:], arm.joint_control[:] = arm.q, goal, 1
-
-    def sense(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """TCP pose (7,), velocity (6,) in the base frame; external wrench (6,) in TCP axes."""
-        arm, velocity, wrench = self.arms[number], np.empty(6), np.empty(6)
-        _sense(arm, velocity, wrench)
-        return np.concatenate((arm.position, arm.quat_xyzw)), velocity, wrench
-
-    def advance(self, seconds: float) -> None:
-        """Simulate; the GIL is released meanwhile.
-
-        Raises:
-            ConfigError: not a whole number of law ticks or physics steps.
-            RobotError: the simulation diverged.
-        """
-        length = self._law_ticks / LAW_HZ
-        rounds = round(seconds / length)
-        if rounds < 0 or abs(rounds * length - seconds) > 1e-9:
-            raise ConfigError(f"the twin advances by multiples of {length} s, got {seconds} s")
-        _advance(*self._pointers, rounds, self._law_ticks, self._physics_steps, self._weight, self.arms)
-        if not np.isfinite(self.data.qpos).all() or self.data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
-            raise RobotError(
-                f"the simulation diverged at {self.data.time:.3f} s; reset the environment, and halve the "
-                "timestep if it happens again"
-            )
-
-
-def _view_arm(model: mujoco.MjModel, data: mujoco.MjData, prefix: str) -> Arm:
-    joint, base = model.joint(f"{prefix}joint1"), model.body(f"{prefix}link0")
-    site, motor = model.site(f"{prefix}tcp").id, model.actuator(f"{prefix}joint1").id
-    gripper = model.actuator(f"{prefix}gripper").id
-    # An arm's seven joints, and its two fingers after them, are consecutive everywhere.
-    first, q, dof = joint.id, joint.qposadr[0], joint.dofadr[0]
-    rotation = np.empty(9)
-    mujoco.mju_quat2Mat(rotation, base.quat)
-    forces = ("qfrc_bias", "qfrc_gravcomp", "qfrc_passive", "qfrc_actuator", "qfrc_smooth", "qfrc_constraint")
-    return Arm(
-        impedance.new_parameters(),
-        impedance.new_memory(),
-        data.qpos[q : q + 7],
-        data.qpos[q + 7 : q + 9],
-        data.qvel[dof : dof + 7],
-        data.ctrl[motor : motor + 7],
-        data.ctrl[gripper : gripper + 1],
-        data.xanchor[first : first + 7],
-        data.xaxis[first : first + 7],
-        data.site_xpos[site],
-        data.site_xmat[site],
-        *(getattr(data, name)[dof : dof + 7] for name in forces),
-        base.pos.copy(),
-        rotation.reshape(3, 3),
-        position=np.zeros(3),
-        quat_xyzw=np.zeros(4),
-        jacobian=np.zeros((6, 7)),
-        coriolis=np.zeros(7),
-        torque=np.zeros(7),
-        external_torque=np.zeros(7),
-        gripper_target=np.ones(1),
-        wrench_ticks=np.zeros(1, np.int64),
-        payload=np.zeros(4),
-        joint_control=np.zeros(1, np.int64),
-        joint_goal=np.zeros(7),
-        joint_setpoint=np.zeros(7),
-    )

@@ -110,10 +110,7 @@ def settle_compliance(scene: Scene) -> None:
 # The law in the loop
 
 
-TWO_ARMS = pytest.mark.xfail(run=False, reason="two arms crash the compiled loop")
-
-
-@pytest.mark.parametrize("arms", [1, pytest.param(2, marks=TWO_ARMS)])
+@pytest.mark.parametrize("arms", [1, pytest.param(2)])
 def test_a_tick_is_the_law_and_mujocos_step(arms):
     scene = make_scene() if arms == 1 else Scene(TwoArms(), TICK)
     settle_compliance(scene)
@@ -210,22 +207,18 @@ def test_advancing_by_nothing_changes_nothing(scene):
     assert scene.data.time == 0
 
 
-UNCHECKED = pytest.mark.xfail(strict=True, reason="the bare error of round() or a division comes out")
-
-
 @pytest.mark.parametrize(
     "timestep",
-    [0.0007, 0.0015, -0.001]
-    + [pytest.param(bad, marks=UNCHECKED) for bad in (0.0, float("nan"), float("inf"))],
+    [0.0007, 0.0015, -0.001] + [pytest.param(bad) for bad in (0.0, float("nan"), float("inf"))],
 )
 def test_a_timestep_that_does_not_fit_the_law_is_refused(timestep):
-    with pytest.raises(ConfigError, match=f"timestep of {timestep} s.*0.0005, 0.001 or 0.002"):
+    with pytest.raises(ConfigError, match=f"timestep of {timestep} s does not fit.*0.002 or 0.005"):
         make_scene(timestep)
 
 
 @pytest.mark.parametrize(
     "seconds",
-    [-0.1, 0.0005, 0.1003] + [pytest.param(bad, marks=UNCHECKED) for bad in (float("nan"), float("inf"))],
+    [-0.1, 0.0005, 0.1003] + [pytest.param(bad) for bad in (float("nan"), float("inf"))],
 )
 def test_a_time_of_no_whole_ticks_is_refused(scene, seconds):
     with pytest.raises(ConfigError, match=f"advances by multiples of 0.001 s, got {seconds} s"):

@@ -1,0 +1,84 @@
+"""Make the pictures of the README: one per task from an expert's episode, one of the arm.
+
+Run it again when a task or the arm looks different: python docs/make_pictures.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+
+import hilserl_envs  # noqa: F401  registers the tasks
+from hilserl_envs.images import fit_image, save_png
+from hilserl_envs.policies import ExpertPolicy
+from hilserl_envs.tasks import TASKS
+from hilserl_envs.twin.rendering import Renderer
+
+FOLDER = Path(__file__).parent / "images"
+SIZE = (480, 640)
+DRAWN = (960, 1280)  # then halved: smoother edges
+# When an episode is worth a look, as a fraction of its steps.
+MOMENTS = {"PickCube": 0.85, "RamInsertion": 0.55}
+SEED = 1
+
+
+def picture_of_task(env_id: str, moment: float) -> np.ndarray:
+    """The twin from its overview camera, with what the policy's cameras see in the corner."""
+    env = gym.make(env_id, obs="both")
+    expert = ExpertPolicy(env)
+    frames = []
+    observation, _ = env.reset(seed=SEED)
+    expert.start(SEED)
+    over = False
+    while not over:
+        observation, _, terminated, truncated, _ = env.step(expert(observation))
+        frames.append((env.unwrapped.robot.scene.render(size=DRAWN), observation["images"]))
+        over = terminated or truncated
+    env.close()
+    picture, views = frames[round(moment * (len(frames) - 1))]
+    return with_insets(fit_image(picture, SIZE), list(views.values()))
+
+
+def with_insets(picture: np.ndarray, views: list[np.ndarray], gap: int = 8, edge: int = 2) -> np.ndarray:
+    """`picture` with small images, framed in white, down its right side."""
+    picture = picture.copy()
+    top = gap
+    for view in views:
+        framed = np.pad(view, ((edge, edge), (edge, edge), (0, 0)), constant_values=255)
+        height, width = framed.shape[:2]
+        picture[top : top + height, -gap - width : -gap] = framed
+        top += height + gap
+    return picture
+
+
+def picture_of_arm() -> np.ndarray:
+    """The arm in its reset posture."""
+    env = gym.make("hilserl/PickCube-v0", obs="state")
+    env.reset(seed=SEED)
+    scene = env.unwrapped.robot.scene
+    camera = mujoco.MjvCamera()
+    camera.lookat[:], camera.distance, camera.azimuth, camera.elevation = (0.27, 0.0, 0.36), 1.55, 140, -20
+    with Renderer(scene.model, *DRAWN, fast=False) as renderer:
+        picture = renderer.render(scene.data, camera)
+    env.close()
+    return fit_image(picture, SIZE)
+
+
+def save(name: str, picture: np.ndarray) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.png"
+    save_png(path, picture)
+    print(f"{path} {path.stat().st_size / 1000:.0f} kB")
+
+
+def main() -> None:
+    save("arm", picture_of_arm())
+    for env_id, task in TASKS.items():
+        save(task.__name__, picture_of_task(env_id, MOMENTS.get(task.__name__, 0.7)))
+
+
+if __name__ == "__main__":
+    main()

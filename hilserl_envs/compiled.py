@@ -1,0 +1,46 @@
+"""How this package compiles functions: with numba, cached on disk, without the GIL."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+
+_OPTIONS = {
+    "nogil": True,
+    "error_model": "numpy",
+    # Sums in any order and fused multiply-add; NaN and infinity keep their meaning.
+    "fastmath": {"contract", "reassoc", "nsz"},
+}
+
+
+def compiled(function: Callable | None = None, **options: Any) -> Callable:
+    """Decorator: compile at the first call, keep the machine code for later runs.
+
+    Args:
+        options: more of `numba.njit`'s, such as inline="always".
+    """
+    if function is None:
+        return lambda decorated: compiled(decorated, **options)
+    try:
+        dispatcher = numba.njit(cache=True, **_OPTIONS, **options)(function)
+    except RuntimeError:  # numba finds no folder that it may write to
+        return numba.njit(**_OPTIONS, **options)(function)
+    forget_stale_cache(dispatcher)
+    return dispatcher
+
+
+def forget_stale_cache(dispatcher: Any) -> None:
+    """Drop a cache that names classes which are gone, as after an upgrade.
+
+    numba would notice that the source has changed, but reads the whole index first and
+    fails on such a name. The index's path and reader have no public name.
+    """
+    index = dispatcher._cache._cache_file
+    try:
+        index._load_index()
+    except (AttributeError, ImportError, EOFError, pickle.UnpicklingError):
+        Path(index._index_path).unlink(missing_ok=True)

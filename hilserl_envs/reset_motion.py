@@ -1,0 +1,110 @@
+"""The motion that brings real arms back to where episodes start, inside their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hilserl_envs.errors import RobotError
+from hilserl_envs.impedance import Compliance
+from hilserl_envs.poses import displacement, quat_slerp
+from hilserl_envs.robot import ArmCommand, Robot
+from hilserl_envs.safety import WorkspaceBox
+from hilserl_envs.tasks.task import Task
+
+STEP_SECONDS = 0.1  # between commands
+STEP = 0.01  # how far the equilibrium moves at a time [m] and
+TURN = 0.05  # [rad]
+TOLERANCE = 0.01  # what counts as there [m] and
+TURN_TOLERANCE = 0.05  # [rad]
+ARRIVAL_PATIENCE = 20  # steps that an arm may take to catch up
+ENTRY_PATIENCE = 100  # steps to get into the box from outside
+
+
+class ResetMotion:
+    """Moves a robot's arms along a task's reset path; every commanded pose passes the boxes.
+
+    Args:
+        robot: whose arms to move.
+        task: whose path and reset compliance to use.
+        boxes: of each arm.
+    """
+
+    def __init__(self, robot: Robot, task: Task, boxes: Mapping[str, WorkspaceBox]):
+        self._robot, self._task, self._boxes = robot, task, boxes
+
+    def run(self, goals: Mapping[str, np.ndarray]) -> None:
+        """Move every arm to its goal pose (7,): straight lines, slerped turns.
+
+        Raises:
+            RobotError: an arm does not get there.
+        """
+        robot, arms = self._robot, self._task.arms
+        robot.command({name: ArmCommand(gripper=arm.gripper_at_reset) for name, arm in arms.items()})
+        self._enter_boxes()
+        robot.configure({name: arm.reset_compliance for name, arm in arms.items()})
+        state = robot.read()
+        poses = {name: state.arms[name].tcp_pose for name in goals}
+        for waypoint in self._task.reset_path(state, goals):
+            steps = max(_steps(poses[name], waypoint[name]) for name in waypoint)
+            for fraction in np.linspace(1 / steps, 1, steps):
+                self._step({name: _between(poses[name], waypoint[name], fraction) for name in waypoint})
+            poses |= waypoint
+        self._await_arrival(goals)
+
+    def _step(self, poses: Mapping[str, np.ndarray]) -> None:
+        self._robot.command({n: ArmCommand(pose=self._boxes[n].clip(pose)) for n, pose in poses.items()})
+        self._robot.wait(STEP_SECONDS)
+
+    def _enter_boxes(self) -> None:
+        """Bring arms that a joint reset or a hand left outside into their boxes, gently.
+
+        No pose outside may be commanded on the way, so the equilibrium is at the box at
+        once, and the default compliance bounds force (20 N) and speed.
+        """
+        for _ in range(ENTRY_PATIENCE):
+            arms = self._robot.read().arms
+            poses = {name: arms[name].tcp_pose for name in self._boxes}
+            outside = {
+                name: pose for name, pose in poses.items() if not _near(pose, self._boxes[name].clip(pose))
+            }
+            if not outside:
+                return
+            self._robot.configure({name: Compliance() for name in outside})
+            self._step(outside)
+        raise RobotError(
+            f"arms {sorted(outside)} do not get into their workspace boxes; see what blocks them, or move "
+            "them there by hand"
+        )
+
+    def _await_arrival(self, goals: Mapping[str, np.ndarray]) -> None:
+        for _ in range(ARRIVAL_PATIENCE):
+            arms = self._robot.read().arms
+            far = [name for name, goal in goals.items() if not _near(arms[name].tcp_pose, goal)]
+            if not far:
+                return
+            self._robot.wait(STEP_SECONDS)
+        left = displacement(arms[far[0]].tcp_pose, goals[far[0]])
+        raise RobotError(
+            f"arm {far[0]!r} stopped {1000 * np.linalg.norm(left[:3]):.0f} mm and "
+            f"{np.linalg.norm(left[3:]):.2f} rad from its reset pose; see what blocks it, then reset again "
+            "or with options={'joint_reset': True}"
+        )
+
+
+def _near(pose: np.ndarray, goal: np.ndarray) -> bool:
+    """Whether an arm at `pose` is as good as at `goal`."""
+    left = displacement(pose, goal)
+    return bool(np.linalg.norm(left[:3]) < TOLERANCE and np.linalg.norm(left[3:]) < TURN_TOLERANCE)
+
+
+def _steps(start: np.ndarray, end: np.ndarray) -> int:
+    path = displacement(start, end)
+    return max(1, int(np.ceil(max(np.linalg.norm(path[:3]) / STEP, np.linalg.norm(path[3:]) / TURN))))
+
+
+def _between(start: np.ndarray, end: np.ndarray, fraction: float) -> np.ndarray:
+    """Pose (7,) on the straight line and the shortest turn between two."""
+    position = start[:3] + fraction * (end[:3] - start[:3])
+    return np.concatenate([position, quat_slerp(start[3:], end[3:], fraction)])
