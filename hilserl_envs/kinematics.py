@@ -152,7 +152,7 @@ def _converge(
     error, task_part, gram = np.empty(6), np.empty(6), np.empty((6, 6))
     jacobian = np.empty((6, 7))
     largest = 1.0
-    for _ in range(300):
+    for iteration in range(300):
         frames = _joint_frames(dh, tool, q)
         tip = frames[7, :3, 3]
         quat = matrix_to_quat(frames[7, :3, :3])
@@ -164,7 +164,8 @@ def _converge(
         for i in range(7):
             jacobian[:3, i] = np.cross(frames[i, :3, 2], tip - frames[i, :3, 3])
             jacobian[3:, i] = frames[i, :3, 2]
-        pull = 0.1 * (posture - q)
+        # The pull fades, or it would keep the last digits from settling.
+        pull = 0.3 * 0.9**iteration * (posture - q)
         # J^T (J J^T + d)^-1 error + (I - J^T (J J^T + d)^-1 J) pull, by one solve each
         wanted = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + 1e-8 * np.eye(6), error)
         solve_task_space(jacobian, pull, 1e-8, gram, task_part)

@@ -78,15 +78,25 @@ def test_the_vector_environment_is_registered_for_every_task():
     envs.close()
 
 
-def test_an_error_in_one_environment_reaches_the_caller():
-    class Broken(GenericEnv):
-        def step(self, action):
-            raise RuntimeError("lost the arm")
+def test_an_error_in_one_environment_reaches_the_caller_and_mixes_nothing_up():
+    class Fragile(GenericEnv):
+        broken = True
 
-    envs = ThreadVectorEnv([GenericEnv, Broken])
+        def step(self, action):
+            if self.broken:
+                raise RuntimeError("lost the arm")
+            return super().step(action)
+
+    envs = ThreadVectorEnv([Fragile, GenericEnv, GenericEnv])
+    expected = gymnasium.vector.SyncVectorEnv([GenericEnv] * 3)
     envs.reset(seed=0)
     with pytest.raises(RuntimeError, match="lost the arm"):
         envs.step(envs.action_space.sample())
+    Fragile.broken = False
+    envs.reset(seed=1)
+    expected.reset(seed=1)
+    action = envs.action_space.sample()
+    assert_same(envs.step(action)[0], expected.step(action)[0])
     envs.close()
 
 
@@ -105,4 +115,15 @@ def test_bad_arguments_are_refused():
     envs = ThreadVectorEnv([GenericEnv] * 2)
     with pytest.raises(ConfigError, match="got 3 seeds for 2"):
         envs.reset(seed=[1, 2, 3])
+    envs.close()
+
+
+def test_observations_are_fresh_arrays_every_step():
+    envs = ThreadVectorEnv([GenericEnv] * 2)
+    first, _ = envs.reset(seed=0)
+    kept = {path: leaf.copy() for path, leaf in flat(first).items()}
+    second, *_ = envs.step(envs.action_space.sample())
+    for path, leaf in flat(first).items():
+        np.testing.assert_array_equal(leaf, kept[path])
+        assert not np.shares_memory(leaf, flat(second)[path])
     envs.close()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hilserl_envs.tasks.task import Task
 
 DISPLAY_SIZE = (480, 640)  # of the pictures made for people
+_XYZW_OF_WXYZ = np.array([1, 2, 3, 0])
 # Fingers put on a part start this much closer than it is thick [m], both together: were
 # they just touching, rounding could leave them without contact for one step, in which the
 # unopposed servo drives the pads in by a millimetre.
@@ -66,6 +67,8 @@ def build_model(task: Task, timestep: float) -> mujoco.MjModel:
     option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     option.impratio = IMPRATIO
     option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET  # divergence is reported instead
+    # Few parts are solved faster together; a task of many can turn islands on in `build`.
+    option.disableflags |= mujoco.mjtDisableBit.mjDSBL_ISLAND
     _add_surroundings(spec)
     for number, (name, arm) in enumerate(task.arms.items()):
         add_arm(spec, np.array(arm.base_pose), key_prefix(name, task.arms), number, task.arm_model)
@@ -134,7 +137,8 @@ class Scene:
         prefixes = {name: key_prefix(name, task.arms) for name in self.arms}
         self._prefixes = prefixes
         self._bases = {name: np.array(arm.base_pose) for name, arm in task.arms.items()}
-        self._task = task
+        self._arm_model = task.arm_model
+        self._reset_q = {name: task.reset_q(name) for name in self.arms}
         self.physics = Physics(self.model, self.data, list(prefixes.values()))
         self._display: Renderer | None = None
         self._window: Window | None = None
@@ -145,7 +149,7 @@ class Scene:
         """Everything as built, at time 0, arms in their joint reset postures, grippers open."""
         mujoco.mj_resetData(self.model, self.data)
         for number, name in enumerate(self.arms):
-            self._put_arm(number, self._task.reset_q(name), 1.0)
+            self._put_arm(number, self._reset_q[name], 1.0)
             self.physics.arms[number].payload[:] = 0.0
         self._hold_all()
 
@@ -160,7 +164,7 @@ class Scene:
         for name in tcp_poses:
             check_name(name, self.arms, "arm")
         for name, pose in tcp_poses.items():
-            q = inverse_kinematics(self._task.arm_model, pose, self._task.reset_q(name))
+            q = inverse_kinematics(self._arm_model, pose, self._reset_q[name])
             self._put_arm(self._number(name), q, gripper[name])
         self._hold_all()
 
@@ -220,7 +224,7 @@ class Scene:
         data = self.data
         body = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, name)
         if body >= 0:
-            return np.concatenate([data.xpos[body], np.roll(data.xquat[body], -1)])
+            return np.concatenate([data.xpos[body], data.xquat[body][_XYZW_OF_WXYZ]])
         site = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_SITE, name)
         if site < 0:
             known = [self.model.body(i).name for i in range(self.model.nbody)]

@@ -1,4 +1,4 @@
-"""Many environments in one process, each stepped on a thread of its own.
+"""Many environments in one process, stepped on as many threads.
 
 The physics loop and the rasteriser release the GIL, so N twins keep N cores busy; what
 an environment does is the same to the bit as alone. Autoreset, spaces and infos are
@@ -8,60 +8,119 @@ side by side.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.vector.utils import iterate
+from gymnasium.vector.utils import create_empty_array, iterate
 from gymnasium.wrappers import TimeLimit
 
 from hilserl_envs.errors import ConfigError
 from hilserl_envs.franka_env import FrankaEnv
 
 
-class _Worker(gymnasium.Wrapper):
-    """An environment that lives on its own thread: images are drawn where contexts were made."""
+class _Ahead(gymnasium.Wrapper):
+    """An environment whose next step or reset is begun before it is asked for.
+
+    This one does the work when it is begun, on the calling thread.
+    """
 
     def __init__(self, make: Callable[[], gymnasium.Env]):
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="env")
-        super().__init__(self._thread.submit(make).result())
-        self._begun: Future | None = None
-        self._reset_after: Future | None = None
+        self._outcomes: SimpleQueue = SimpleQueue()
+        self._begun = False
+        self._reset_with_step: tuple | None = None
+        super().__init__(self._call(make))
+
+    def _begin(self, function: Callable, **arguments: Any) -> None:
+        if self._begun:  # another environment's error left it unasked for
+            self._outcomes.get()
+        self._begun = True
+        self._start(function, arguments)
+
+    def _start(self, function: Callable, arguments: dict) -> None:
+        self._work_off(function, arguments)
+
+    def _work_off(self, function: Callable, arguments: dict) -> None:
+        try:
+            self._outcomes.put((function(**arguments), None))
+        except BaseException as error:  # goes to whoever asks for the outcome
+            self._outcomes.put((None, error))
+
+    def _outcome(self) -> Any:
+        outcome, error = self._outcomes.get()
+        self._begun = False
+        if error is not None:
+            raise error
+        return outcome
+
+    def _call(self, function: Callable, **arguments: Any) -> Any:
+        self._begin(function, **arguments)
+        return self._outcome()
 
     def begin_step(self, action: Any, reset_when_done: bool) -> None:
-        """Start a step; `step` hands out its result, `reset` that of a reset it called for."""
-        self._begun = self._thread.submit(self.env.step, action)
-        self._reset_after = self._thread.submit(self._reset_if_done, self._begun) if reset_when_done else None
+        """Begin a step; `step` hands out its result, and `reset` that of a reset it called for."""
+        self._begin(self._step, action=action, reset_when_done=reset_when_done)
 
     def begin_reset(self, **arguments: Any) -> None:
-        """Start a reset; `reset` hands out its result."""
-        self._reset_after = self._thread.submit(self.env.reset, **arguments)
+        """Begin a reset; `reset` hands out its result."""
+        self._reset_with_step = None
+        self._begin(self.env.reset, **arguments)
 
-    def _reset_if_done(self, step: Future) -> tuple | None:
-        _, _, terminated, truncated, _ = step.result()
-        return self.env.reset() if terminated or truncated else None
+    def _step(self, action: Any, reset_when_done: bool) -> tuple[tuple, tuple | None]:
+        stepped = self.env.step(action)
+        over = stepped[2] or stepped[3]
+        return stepped, self.env.reset() if over and reset_when_done else None
 
     def step(self, action: Any) -> tuple:
-        return self._begun.result()
+        stepped, self._reset_with_step = self._outcome()
+        return stepped
 
     def reset(self, **arguments: Any) -> tuple:
-        return self._reset_after.result()
+        if self._reset_with_step is not None:
+            return self._reset_with_step
+        return self._outcome()
 
     def render(self) -> Any:
-        return self._thread.submit(self.env.render).result()
+        return self._call(self.env.render)
+
+
+class _Threaded(_Ahead):
+    """The same on a thread of its own, where the environment is made, too.
+
+    Queues written in C pass work and results: an executor's futures would cost more than
+    an environment's Python does.
+    """
+
+    def __init__(self, make: Callable[[], gymnasium.Env]):
+        self._work: SimpleQueue = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="env", daemon=True)
+        self._thread.start()
+        super().__init__(make)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            self._work_off(*work)
+
+    def _start(self, function: Callable, arguments: dict) -> None:
+        self._work.put((function, arguments))
 
     def close(self) -> None:
-        self._thread.submit(self.env.close).result()
-        self._thread.shutdown()
+        if self._thread.is_alive():
+            self._call(self.env.close)
+            self._work.put(None)
+            self._thread.join()
 
 
 class ThreadVectorEnv(SyncVectorEnv):
-    """A vector environment with a thread for each of its environments.
+    """A vector environment that steps its environments side by side, on as many threads.
 
     Args:
-        env_fns: functions that make the environments; each runs on its own thread.
+        env_fns: functions that make the environments, each called on its environment's thread;
+            the last one's is the caller's.
         autoreset_mode: one of gymnasium's, as member or value.
     """
 
@@ -72,7 +131,14 @@ class ThreadVectorEnv(SyncVectorEnv):
     ):
         if not env_fns:
             raise ConfigError("a vector environment needs num_envs of at least 1")
-        super().__init__([lambda make=make: _Worker(make) for make in env_fns], autoreset_mode=autoreset_mode)
+        *others, last = env_fns
+        # The last one steps on the caller's thread, which would only wait and be woken.
+        made_as = [lambda make=make: _Threaded(make) for make in others] + [lambda: _Ahead(last)]
+        # Observations are written into new arrays each time, so they need no copying.
+        super().__init__(made_as, copy=False, autoreset_mode=autoreset_mode)
+
+    def _renew_observations(self) -> None:
+        self._observations = create_empty_array(self.single_observation_space, self.num_envs, fn=np.empty)
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict | None = None) -> tuple:
         seeds = (
@@ -84,20 +150,20 @@ class ThreadVectorEnv(SyncVectorEnv):
             raise ConfigError(f"got {len(seeds)} seeds for {self.num_envs} environments; give one or as many")
         passed = {name: value for name, value in (options or {}).items() if name != "reset_mask"} or None
         mask = (options or {}).get("reset_mask", [True] * self.num_envs)
-        for worker, single_seed, chosen in zip(self.envs, seeds, mask, strict=True):
+        for env, single_seed, chosen in zip(self.envs, seeds, mask, strict=True):
             if chosen:
-                worker.begin_reset(seed=single_seed, options=passed)
+                env.begin_reset(seed=single_seed, options=passed)
+        self._renew_observations()
         return super().reset(seed=seeds, options=dict(options) if options else None)
 
     def step(self, actions: Any) -> tuple:
         same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
-        for i, (worker, action) in enumerate(
-            zip(self.envs, iterate(self.action_space, actions), strict=True)
-        ):
+        for i, (env, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
             if self.autoreset_mode == AutoresetMode.NEXT_STEP and self._autoreset_envs[i]:
-                worker.begin_reset()
+                env.begin_reset()
             else:
-                worker.begin_step(action, reset_when_done=same_step)
+                env.begin_step(action, reset_when_done=same_step)
+        self._renew_observations()
         return super().step(actions)
 
 
