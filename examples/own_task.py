@@ -61,8 +61,9 @@ class PushPuck(Task):
         return act
 
 
+hilserl_envs.register(PushPuck, namespace="mylab")
+
 if __name__ == "__main__":
-    hilserl_envs.register(PushPuck, namespace="mylab")
     env = gym.make("mylab/PushPuck-v0", obs="state")
     base = env.unwrapped
     for seed in range(3):

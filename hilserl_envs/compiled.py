@@ -1,4 +1,4 @@
-"""How this package compiles functions: with numba, cached on disk, without the GIL."""
+"""How this package compiles functions: with numba, cached on disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import numba
 
 _OPTIONS = {
-    "nogil": True,
     "error_model": "numpy",
     # Sums in any order and fused multiply-add; NaN and infinity keep their meaning.
     "fastmath": {"contract", "reassoc", "nsz"},
@@ -21,7 +20,8 @@ def compiled(function: Callable | None = None, **options: Any) -> Callable:
     """Decorator: compile at the first call, keep the machine code for later runs.
 
     Args:
-        options: more of `numba.njit`'s, such as inline="always".
+        options: more of `numba.njit`'s, such as nogil=True for what runs long. Functions of
+            a microsecond keep the GIL: between threads, handing it over costs more.
     """
     if function is None:
         return lambda decorated: compiled(decorated, **options)

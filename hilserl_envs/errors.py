@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import functools
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,10 @@ class ActionError(HilserlError, ValueError):
 
 class RobotError(HilserlError, RuntimeError):
     """The robot (or its twin) cannot do what was asked."""
+
+
+class DivergedError(RobotError):
+    """The simulation diverged; only a reset that teleports brings it back."""
 
 
 class RenderingError(HilserlError, RuntimeError):
@@ -63,6 +68,32 @@ def check_array(
     if not np.isfinite(array).all():
         raise error(f"{what} must be finite, got {array.tolist()}")
     return array
+
+
+def ranged(default: Any, low: float, high: float) -> Any:
+    """A dataclass field whose number, or numbers, lie in [low, high]; see `check_fields`."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high})
+
+
+def check_fields(value: Any) -> None:
+    """Check the numeric fields of a dataclass against their defaults and ranges.
+
+    Raises:
+        ConfigError: a field whose default is a number, or a tuple of numbers, holds
+            something of another kind or size, NaN, infinity, or a value out of its range.
+    """
+    for field in dataclasses.fields(value):
+        default = field.default
+        if isinstance(default, bool) or not np.issubdtype(np.asarray(default).dtype, np.number):
+            continue
+        name, given = f"{type(value).__name__}.{field.name}", getattr(value, field.name)
+        is_number = isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)
+        if np.ndim(default) == 0 and not is_number:
+            raise ConfigError(f"{name} must be a number, got {given!r}")
+        numbers = np.asarray(given) if is_number else check_array(given, np.shape(default), name)
+        low, high = field.metadata.get("low", -np.inf), field.metadata.get("high", np.inf)
+        if not ((numbers >= low) & (numbers <= high)).all() or np.isinf(numbers).any():  # NaN is outside
+            raise ConfigError(f"{name} = {given} is outside [{low:g}, {high:g}]")
 
 
 def checked_names(cls: type) -> type:

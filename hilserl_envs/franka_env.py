@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from hilserl_envs.errors import ActionError, ConfigError, RobotError, check_array, check_name
+from hilserl_envs.errors import (
+    ActionError,
+    ConfigError,
+    DivergedError,
+    RobotError,
+    check_array,
+    check_name,
+)
 from hilserl_envs.images import fit_image
 from hilserl_envs.poses import displace, saturate
 from hilserl_envs.reset_motion import ResetMotion
@@ -67,7 +75,7 @@ class FrankaEnv(gymnasium.Env):
     def __init__(
         self,
         task: str | Task,
-        robot: str | Sequence[str] | Robot = "twin",
+        robot: str | Robot = "twin",
         obs: str = "pixels",
         render_mode: str | None = None,
         reset_mode: str = "teleport",
@@ -110,7 +118,7 @@ class FrankaEnv(gymnasium.Env):
         self.action_layout = self.task.action_layout
         self.action_space = spaces.Box(-1.0, 1.0, (self.action_layout[-1].stop,), np.float32)
         self.observation_space = self._make_observation_space()
-        self._started = False
+        self._started = self._closed = False
         self.robot_state: RobotState = self.robot.read()
 
     def _make_observation_space(self) -> spaces.Dict:
@@ -138,11 +146,9 @@ class FrankaEnv(gymnasium.Env):
             ConfigError: an unknown option.
             RobotError: an arm does not reach its reset pose.
         """
+        self._check_open()
         super().reset(seed=seed)
-        if options is not None and not isinstance(options, Mapping):
-            raise ConfigError(f"options are a mapping such as {{'joint_reset': True}}, got {options!r}")
-        for name in options or {}:
-            check_name(name, ["joint_reset"], "reset option")
+        joint_reset = _joint_reset_wanted(options)
         goals = {
             name: self._boxes[name].clip(arm.sample_reset_pose(self.np_random)) for name, arm in self._arms()
         }
@@ -152,10 +158,11 @@ class FrankaEnv(gymnasium.Env):
             scene.reset()
             self._configure("compliance")
             scene.teleport(goals, {name: arm.gripper_at_reset for name, arm in self._arms()})
-        if (options or {}).get("joint_reset"):
-            self._joint_reset()
-        if not teleport or (options or {}).get("joint_reset"):
-            self._reset_motion.run(goals)
+        with self._divergence_noticed():
+            if joint_reset:
+                self._joint_reset()
+            if not teleport or joint_reset:
+                self._reset_motion.run(goals)
         if scene is not None:
             self.task.arrange(scene, self.np_random, in_motion=not teleport)
         self._configure("compliance")
@@ -171,6 +178,7 @@ class FrankaEnv(gymnasium.Env):
         Raises:
             ActionError: the action has a wrong shape or is not finite; the arm holds.
         """
+        self._check_open()
         began = time.monotonic()
         action = check_array(action, self.action_space.shape, "an action", ActionError)
         self.robot.command(
@@ -179,11 +187,8 @@ class FrankaEnv(gymnasium.Env):
                 for (name, arm), layout in zip(self._arms(), self.action_layout, strict=True)
             }
         )
-        try:
+        with self._divergence_noticed():
             self.robot.wait(1 / CONTROL_HZ)
-        except RobotError:
-            self._started = False  # a twin that diverged has nothing to move on from
-            raise
         self.robot_state = self.robot.read()
         success = self.task.succeeded(self.robot_state, self.robot.scene)
         failure = not success and self.task.failed(self.robot_state, self.robot.scene)
@@ -194,6 +199,7 @@ class FrankaEnv(gymnasium.Env):
 
     def render(self) -> np.ndarray | None:
         """A picture (height, width, 3) uint8 of the twin, or what a robot's cameras see."""
+        self._check_open()
         scene = self.robot.scene
         if self.render_mode == "human":
             scene.show()
@@ -207,7 +213,21 @@ class FrankaEnv(gymnasium.Env):
 
     def close(self) -> None:
         """Release robot, windows and renderers; safe to call twice."""
+        self._closed = True
         self.robot.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RobotError("this environment is closed; make another with gym.make")
+
+    @contextlib.contextmanager
+    def _divergence_noticed(self) -> Iterator[None]:
+        """A twin that diverged has nothing to move on from: the next reset teleports."""
+        try:
+            yield
+        except DivergedError:
+            self._started = False
+            raise
 
     def _arms(self):
         return self.task.arms.items()
@@ -253,9 +273,7 @@ class FrankaEnv(gymnasium.Env):
         return {"is_success": success, "succeed": success}
 
 
-def connect(
-    robot: str | Sequence[str] | Robot, task: Task, image_size: int = 128, timestep: float | None = None
-) -> Robot:
+def connect(robot: str | Robot, task: Task, image_size: int = 128, timestep: float | None = None) -> Robot:
     """The robot that an argument of `gym.make` names.
 
     Raises:
@@ -272,6 +290,18 @@ def connect(
     if set(robot.arms) != set(task.arms):
         raise ConfigError(f"the task needs arms {sorted(task.arms)}, the robot has {sorted(robot.arms)}")
     return robot
+
+
+def _joint_reset_wanted(options: Mapping | None) -> bool:
+    """The only reset option there is; no other value than a bool moves an arm."""
+    if options is not None and not isinstance(options, Mapping):
+        raise ConfigError(f"options are a mapping such as {{'joint_reset': True}}, got {options!r}")
+    for name in options or {}:
+        check_name(name, ["joint_reset"], "reset option")
+    wanted = (options or {}).get("joint_reset", False)
+    if not isinstance(wanted, bool | np.bool_):
+        raise ConfigError(f"the option joint_reset is True or False, got {wanted!r}")
+    return bool(wanted)
 
 
 def _state_value(arm: ArmState, key: str, setup: ArmSetup) -> np.ndarray:

@@ -27,7 +27,7 @@ class Policy(Protocol):
 
 
 class ExpertPolicy:
-    """The task's scripted expert, acting through whatever wrappers surround it.
+    """The task's scripted expert, through any wrappers; call `start` at every reset.
 
     It looks at the arm's state (and in the twin at the scene), not at the observation.
 

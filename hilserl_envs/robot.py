@@ -1,6 +1,6 @@
 """The seam between environments and worlds: the `Robot` protocol and its values.
 
-`TwinRobot` (MuJoCo in this process) and `HttpRobot` (a robot server) implement it;
+`TwinRobot` (MuJoCo in this process) implements it, and so may any client of a real arm;
 `FakeRobot`, below, is the one for unit tests. Everything above this file knows no
 other way to reach an arm. One arm is named `arm`, two are `left` and `right`; all
 poses, velocities and Jacobians are in that arm's own base frame.

@@ -64,8 +64,9 @@ def make_env(
     if rotation is not None:
         env = RotationRepresentation(env, rotation)
     if crops:
-        size = next(iter(env.observation_space["images"].values())).shape[:2]
-        env = CropImages(env, crops, size)
+        images = env.observation_space.spaces.get("images", {})
+        sizes = [box.shape[:2] for box in images.values()]
+        env = CropImages(env, crops, sizes[0] if sizes else None)
     return FlattenProprioception(env, keys)
 
 
@@ -76,6 +77,7 @@ def make_vec_env(
     **arguments: Any,
 ) -> gymnasium.vector.VectorEnv:
     """`num_envs` twins in the standard stack, each on its own thread; see `make_env`."""
-    from hilserl_envs.twin.vector import ThreadVectorEnv
+    from hilserl_envs.twin.vector import ThreadVectorEnv, check_number
 
+    check_number(num_envs, arguments.get("robot", "twin"))
     return ThreadVectorEnv([lambda: make_env(task, **arguments)] * num_envs, autoreset_mode)

@@ -1,6 +1,8 @@
 """`FrankaEnv`: one contract for every id, nothing commanded outside the box, in either world."""
 
+import copy
 import math
+import pickle
 import warnings
 
 import gymnasium
@@ -755,3 +757,36 @@ def test_displacements_start_at_the_measured_pose_not_at_the_last_target():
     )
     assert pose[2] > 0, "the table is in the way"
     assert pose[2] - target[2] == pytest.approx(env.task.arms["arm"].translation_scale, abs=1e-3)
+
+
+def test_a_twin_is_not_copied_by_accident():
+    env = gymnasium.make("hilserl/PickCube-v0", obs="state")
+    env.reset(seed=0)
+    for copier in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(RobotError, match="cannot be copied or pickled"):
+            copier(env.unwrapped.robot)
+
+
+def test_a_closed_environment_says_so():
+    env = FrankaEnv("PickCube", obs="state", render_mode="rgb_array")
+    env.reset(seed=0)
+    env.close()
+    for call in (env.reset, lambda: env.step(np.zeros(7)), env.render):
+        with pytest.raises(RobotError, match="closed"):
+            call()
+
+
+def test_divergence_in_a_reset_motion_is_got_over():
+    env = FrankaEnv("PickCube", obs="state", reset_mode="motion")
+    env.reset(seed=0)
+    env.robot.scene.data.qvel[:] = 1e9
+    with pytest.raises(RobotError, match="diverged"):
+        env.reset(seed=1)
+    observation, _ = env.reset(seed=1)
+    assert np.isfinite(observation["state"]["tcp_pose"]).all()
+
+
+def test_only_true_resets_the_joints():
+    env = FrankaEnv("PickCube", obs="state")
+    with pytest.raises(ConfigError, match="True or False"):
+        env.reset(options={"joint_reset": "no"})

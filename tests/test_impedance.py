@@ -113,10 +113,20 @@ def test_replay_command(ticks, tmp_path):
     assert error.endswith(" Nm") and float(error.split()[-2]) <= AGREEMENT
 
 
+def test_a_replay_reports_to_programs_too(ticks, tmp_path, capsys):
+    path = tmp_path / "recording.json"
+    path.write_text(json.dumps(ticks[:20]))
+    assert main(["replay", str(path), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report["ok"] and report["ticks"] == 20 and report["largest_torque_error_nm"] <= AGREEMENT
+    assert main(["replay", str(tmp_path / "none.json"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+
+
 @pytest.mark.parametrize("arguments", [(), ("replay",), ("play", "x.json"), ("replay", "x.json", "y.json")])
 def test_wrong_usage_is_told(arguments, capsys):
     assert main(list(arguments)) == 2
-    assert capsys.readouterr().err == "usage: python -m hilserl_envs.impedance replay FILE\n"
+    assert capsys.readouterr().err == "usage: python -m hilserl_envs.impedance replay FILE [--json]\n"
 
 
 def tick_with(**changes) -> str:

@@ -29,8 +29,10 @@ def test_a_task_of_ones_own_is_one_class_and_one_call():
         assert gymnasium.make_vec(name, num_envs=2, obs="state").num_envs == 2
         stacked = hilserl_envs.make_env("TwoArms", obs="state")
         assert stacked.action_space.shape == (13,)
+        assert hilserl_envs.register(TwoArms, namespace="mylab") == name  # a notebook cell run again
+        other = type("TwoArms", (TwoArms,), {"__qualname__": "Other.TwoArms"})
         with pytest.raises(ConfigError, match="registered already"):
-            hilserl_envs.register(TwoArms, namespace="mylab")
+            hilserl_envs.register(other, namespace="mylab")
     finally:
         del gymnasium.registry[name], TASKS[name]
 
@@ -65,6 +67,15 @@ def test_settings_change_nested_fields_and_nothing_else():
         ({"horizon": 0}, "at least 1"),
         ({"cube_range": {"low": 1}}, "whole new value"),
         ({"state_keys": ["tcp_posse"]}, "did you mean 'tcp_pose'"),
+        ({"state_keys": ["q", "q"]}, "must differ"),
+        ({"cube_range": "big"}, "must be a number"),
+        ({"cube_range": -1}, r"outside \[0, 0.15\]"),
+        ({"cube_range": float("nan")}, "outside"),
+        ({"lift_height": None}, "must be a number"),
+        ({"arms": None}, "mapping"),
+        ({"cameras": None}, "mapping"),
+        ({"arms": {"arm": {"gripper": "no"}}}, "True or False"),
+        ({"arms": {"arm": {"reset_q": [3.0] * 7}}}, "joint limits"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
@@ -130,3 +141,13 @@ def test_without_a_scene_only_what_the_arm_can_tell_is_success():
     assert task.succeeded(robot.read(), None) is False
     assert PickCube().succeeded(robot.read(), None) is False
     robot.close()
+
+
+def test_only_tasks_that_can_be_found_again_are_registered():
+    class Local(TwoArms):
+        pass
+
+    with pytest.raises(ConfigError, match="defined in a function"):
+        hilserl_envs.register(Local)
+    with pytest.raises(ConfigError, match="subclass of Task"):
+        hilserl_envs.register(dict)

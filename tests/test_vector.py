@@ -1,11 +1,15 @@
+import threading
+import time
+
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import TimeLimit
 
-from hilserl_envs.errors import ConfigError
+from hilserl_envs.errors import ActionError, ConfigError, RobotError
 from hilserl_envs.franka_env import FrankaEnv
+from hilserl_envs.robot import FakeRobot
 from hilserl_envs.twin.vector import ThreadVectorEnv
 from tests.generic_env import GenericEnv
 
@@ -115,6 +119,7 @@ def test_bad_arguments_are_refused():
     envs = ThreadVectorEnv([GenericEnv] * 2)
     with pytest.raises(ConfigError, match="got 3 seeds for 2"):
         envs.reset(seed=[1, 2, 3])
+    envs.reset(seed=np.int64(3))
     envs.close()
 
 
@@ -127,3 +132,41 @@ def test_observations_are_fresh_arrays_every_step():
         np.testing.assert_array_equal(leaf, kept[path])
         assert not np.shares_memory(leaf, flat(second)[path])
     envs.close()
+
+
+def test_a_batch_that_is_refused_moves_nothing():
+    envs = gymnasium.make_vec("hilserl/PickCube-v0", num_envs=2, obs="state")
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        envs.step(envs.action_space.sample())
+    envs.reset(seed=0)
+    for wrong in (np.zeros((3, 7)), np.zeros((1, 7)), np.zeros(7), np.full((2, 7), np.nan), None):
+        with pytest.raises(ActionError):
+            envs.step(wrong)
+    assert [env.unwrapped.robot_state.time for env in envs.envs] == [0.0, 0.0]
+    envs.close()
+    for call in (lambda: envs.step(np.zeros((2, 7))), envs.reset):
+        with pytest.raises(RobotError, match="closed"):
+            call()
+
+
+def test_many_environments_never_share_a_robot():
+    with pytest.raises(ConfigError, match="command one robot"):
+        gymnasium.make_vec("hilserl/PickCube-v0", num_envs=2, robot=FakeRobot())
+    with pytest.raises(ConfigError, match="whole number"):
+        gymnasium.make_vec("hilserl/PickCube-v0", num_envs=2.5)
+
+
+def test_no_thread_outlives_a_constructor_that_fails():
+    before = threading.active_count()
+    with pytest.raises(ConfigError):
+        gymnasium.make_vec("hilserl/PickCube-v0", num_envs=3, settings={"nothing": 1})
+
+    def fail():
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        ThreadVectorEnv([GenericEnv, GenericEnv, fail])
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before

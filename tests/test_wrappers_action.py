@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.wrappers import RescaleAction
 
-from hilserl_envs.errors import ConfigError
+from hilserl_envs.errors import ActionError, ConfigError
 from hilserl_envs.poses import saturate
 from hilserl_envs.wrappers import (
     FixedGripper,
@@ -77,3 +77,17 @@ def test_wrappers_that_cannot_be_undone_are_named():
 def test_environments_without_a_layout_are_refused():
     with pytest.raises(ConfigError, match="action_layout"):
         RelativeFrame(gymnasium.make("CartPole-v1"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros(7), np.zeros(1), np.zeros((1, 6)), np.full(6, np.nan), None, "up"]
+)
+def test_wrong_actions_reach_no_arm(wrong):
+    base = GenericEnv()
+    env = RelativeFrame(FixedGripper(base))
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(np.zeros(6))
+    env.reset(seed=0)
+    with pytest.raises(ActionError):
+        env.step(wrong)
+    assert base.actions == []

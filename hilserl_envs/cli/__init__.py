@@ -21,6 +21,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import gymnasium
 import tyro
 
 from hilserl_envs.errors import HilserlError
@@ -62,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> int:
     )
     try:
         report = {"ok": True} | command.run()
-    except HilserlError as error:
+    except (HilserlError, gymnasium.error.Error) as error:
         print(f"hilserl: error: {error}", file=sys.stderr)
         report = {"ok": False, "error": str(error)}
     except KeyboardInterrupt:

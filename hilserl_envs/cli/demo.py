@@ -36,6 +36,8 @@ class Demo(Command):
 
         if self.episodes < 1:
             raise ConfigError(f"--episodes must be at least 1, got {self.episodes}")
+        if self.seed < 0:
+            raise ConfigError(f"--seed must be at least 0, got {self.seed}")
         self.out.mkdir(parents=True, exist_ok=True)
         env = make_env(self.task, obs="pixels", render_mode="rgb_array")
         print(f"{env.spec.id}: the scripted expert through\n  {env}")

@@ -25,7 +25,7 @@ class Eval(Command):
     seed: int = 0
     """Of the first episode; each next one has the next."""
     robot: str = "twin"
-    """twin."""
+    """What runs it: the twin, in this version."""
     reset_mode: str = "teleport"
     """teleport or motion: how the arm gets to its reset pose in the twin."""
     timestep: float | None = None
@@ -43,6 +43,8 @@ class Eval(Command):
 
         if self.episodes < 1:
             raise ConfigError(f"--episodes must be at least 1, got {self.episodes}")
+        if self.seed < 0:
+            raise ConfigError(f"--seed must be at least 0, got {self.seed}")
         env = make_env(
             self.task,
             robot=self.robot,

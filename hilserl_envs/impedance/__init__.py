@@ -1,6 +1,6 @@
 """The Cartesian impedance law of serl_franka_controllers, and its parameters.
 
-The law is a handful of compiled, GIL-free functions on float64 arrays, written once:
+The law is a handful of compiled functions on float64 arrays that need no GIL, written once:
 the twin calls them inside its physics loop, the libfranka backend of the robot server
 inside its 1 kHz loop. Source: `cartesian_impedance_controller.cpp` of
 rail-berkeley/serl_franka_controllers. `python -m hilserl_envs.impedance replay FILE`

@@ -86,17 +86,24 @@ def _short(value: object) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m hilserl_envs.impedance replay FILE`."""
+    """`python -m hilserl_envs.impedance replay FILE [--json]`."""
+    as_json = "--json" in arguments
+    arguments = [argument for argument in arguments if argument != "--json"]
     if len(arguments) != 2 or arguments[0] != "replay":
-        print("usage: python -m hilserl_envs.impedance replay FILE", file=sys.stderr)
+        print("usage: python -m hilserl_envs.impedance replay FILE [--json]", file=sys.stderr)
         return 2
     try:
         difference = replay(json.loads(Path(arguments[1]).read_text()))
     except (OSError, ValueError) as error:
         print(f"cannot replay {arguments[1]}: {error}", file=sys.stderr)
+        if as_json:
+            print(json.dumps({"ok": False, "error": str(error)}))
         return 1
+    largest = float(np.abs(difference).max())
     print(f"ticks: {len(difference)}")
-    print(f"largest torque error: {np.abs(difference).max():.3e} Nm")
+    print(f"largest torque error: {largest:.3e} Nm")
+    if as_json:
+        print(json.dumps({"ok": True, "ticks": len(difference), "largest_torque_error_nm": largest}))
     return 0
 
 

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError, checked_names
+from hilserl_envs.errors import check_fields, checked_names, ranged
 
 _AXES = ("x", "y", "z")
-
-
-def _ranged(default: float, high: float) -> float:
-    return dataclasses.field(default=default, metadata={"low": 0.0, "high": high})
 
 
 @checked_names
@@ -30,38 +26,31 @@ class Compliance:
         ConfigError: a value outside its range, or an unknown name.
     """
 
-    translational_stiffness: float = _ranged(2000.0, 6000.0)
-    translational_damping: float = _ranged(89.0, 400.0)
-    rotational_stiffness: float = _ranged(150.0, 300.0)
-    rotational_damping: float = _ranged(7.0, 30.0)
-    nullspace_stiffness: float = _ranged(0.2, 100.0)
-    joint1_nullspace_stiffness: float = _ranged(100.0, 100.0)
-    translational_clip_x: float = _ranged(0.01, 0.1)
-    translational_clip_y: float = _ranged(0.01, 0.1)
-    translational_clip_z: float = _ranged(0.01, 0.1)
-    translational_clip_neg_x: float = _ranged(0.01, 0.1)
-    translational_clip_neg_y: float = _ranged(0.01, 0.1)
-    translational_clip_neg_z: float = _ranged(0.01, 0.1)
-    rotational_clip_x: float = _ranged(0.05, 0.1)
-    rotational_clip_y: float = _ranged(0.05, 0.1)
-    rotational_clip_z: float = _ranged(0.05, 0.1)
-    rotational_clip_neg_x: float = _ranged(0.05, 0.1)
-    rotational_clip_neg_y: float = _ranged(0.05, 0.1)
-    rotational_clip_neg_z: float = _ranged(0.05, 0.1)
-    translational_Ki: float = _ranged(0.0, 100.0)
-    rotational_Ki: float = _ranged(0.0, 100.0)
+    translational_stiffness: float = ranged(2000.0, 0.0, 6000.0)
+    translational_damping: float = ranged(89.0, 0.0, 400.0)
+    rotational_stiffness: float = ranged(150.0, 0.0, 300.0)
+    rotational_damping: float = ranged(7.0, 0.0, 30.0)
+    nullspace_stiffness: float = ranged(0.2, 0.0, 100.0)
+    joint1_nullspace_stiffness: float = ranged(100.0, 0.0, 100.0)
+    translational_clip_x: float = ranged(0.01, 0.0, 0.1)
+    translational_clip_y: float = ranged(0.01, 0.0, 0.1)
+    translational_clip_z: float = ranged(0.01, 0.0, 0.1)
+    translational_clip_neg_x: float = ranged(0.01, 0.0, 0.1)
+    translational_clip_neg_y: float = ranged(0.01, 0.0, 0.1)
+    translational_clip_neg_z: float = ranged(0.01, 0.0, 0.1)
+    rotational_clip_x: float = ranged(0.05, 0.0, 0.1)
+    rotational_clip_y: float = ranged(0.05, 0.0, 0.1)
+    rotational_clip_z: float = ranged(0.05, 0.0, 0.1)
+    rotational_clip_neg_x: float = ranged(0.05, 0.0, 0.1)
+    rotational_clip_neg_y: float = ranged(0.05, 0.0, 0.1)
+    rotational_clip_neg_z: float = ranged(0.05, 0.0, 0.1)
+    translational_Ki: float = ranged(0.0, 0.0, 100.0)
+    rotational_Ki: float = ranged(0.0, 0.0, 100.0)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for field in dataclasses.fields(self):
-            value, low, high = getattr(self, field.name), field.metadata["low"], field.metadata["high"]
-            if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-                raise ConfigError(f"Compliance: {field.name} must be a number, got {value!r}")
-            if not low <= value <= high:  # False for NaN too
-                raise ConfigError(
-                    f"Compliance: {field.name} = {value} is outside [{low:g}, {high:g}]; "
-                    "the controller accepts no other values"
-                )
-            object.__setattr__(self, field.name, float(value))
+            object.__setattr__(self, field.name, float(getattr(self, field.name)))
 
     @property
     def clip(self) -> np.ndarray:

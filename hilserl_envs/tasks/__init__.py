@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,17 +22,25 @@ def register(task: type[Task], version: int = 0, namespace: str = NAMESPACE) -> 
     """Make a task available to `gym.make` and `gym.make_vec`; returns its id.
 
     Raises:
-        ConfigError: the id is taken.
+        ConfigError: the id is taken, or the class cannot be found again by name.
     """
+    if not (isinstance(task, type) and issubclass(task, Task)):
+        raise ConfigError(f"register takes a subclass of Task, got {task!r}")
+    if "<locals>" in task.__qualname__:
+        raise ConfigError(
+            f"{task.__qualname__} is defined in a function, where gym.make cannot find it again"
+        )
     env_id = f"{namespace}/{task.__name__}-v{version}"
-    if env_id in gymnasium.registry:
+    path = f"{task.__module__}:{task.__qualname__}"
+    if env_id in gymnasium.registry and gymnasium.registry[env_id].kwargs.get("task") != path:
         raise ConfigError(f"{env_id} is registered already; give the task another name or version")
+    gymnasium.registry.pop(env_id, None)  # the same class again: a notebook cell that was run twice
     gymnasium.register(
         id=env_id,
         entry_point="hilserl_envs.franka_env:FrankaEnv",
         vector_entry_point="hilserl_envs.twin.vector:make_twin_vector",
         max_episode_steps=task().horizon,
-        kwargs={"task": f"{task.__module__}:{task.__qualname__}"},
+        kwargs={"task": path},
     )
     TASKS[env_id] = task
     return env_id
@@ -49,7 +58,7 @@ def find_task(name: str) -> type[Task]:
         return TASKS[env_id(name)]
     module, _, qualname = name.partition(":")
     try:
-        found = getattr(importlib.import_module(module), qualname)
+        found = operator.attrgetter(qualname)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"cannot load the task {name!r}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Task)):

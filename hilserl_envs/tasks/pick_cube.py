@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from hilserl_envs.errors import checked_names
+from hilserl_envs.errors import checked_names, ranged
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.poses import quat_multiply, rotvec_to_quat
 from hilserl_envs.robot import RobotState
@@ -72,9 +72,9 @@ class PickCube(Task):
     state_keys: tuple[str, ...] = ("tcp_pose", "tcp_vel", "tcp_force", "tcp_torque", "gripper_pose")
     objects: tuple[str, ...] = ("cube",)
     horizon: int = 100
-    cube_range: float = 0.10
-    cube_yaw_range: float = math.pi / 4
-    lift_height: float = 0.08
+    cube_range: float = ranged(0.10, 0.0, 0.15)
+    cube_yaw_range: float = ranged(math.pi / 4, 0.0, math.pi)
+    lift_height: float = ranged(0.08, 0.0, 0.3)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         add_block(spec, "cube", (HALF_SIZE,) * 3, MASS, (0.80, 0.20, 0.16, 1))

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from hilserl_envs.errors import checked_names
+from hilserl_envs.errors import checked_names, ranged
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.poses import compose, displacement, invert, quat_multiply, rotvec_to_quat
 from hilserl_envs.robot import ArmState, RobotState
@@ -97,10 +97,10 @@ class RamInsertion(Task):
     objects: tuple[str, ...] = ("module", "slot")
     horizon: int = 100
     target_pose: Pose = (SLOT_POSE[0], SLOT_POSE[1], SEATED_HEIGHT, 1.0, 0.0, 0.0, 0.0)
-    seated_gap: float = 0.0006
-    target_tolerance: float = 0.0015
-    grasp_shift: tuple[float, float] = (0.0025, 0.001)
-    grasp_tilt: float = math.radians(2.0)
+    seated_gap: float = ranged(0.0006, 0.0, SLOT.depth)
+    target_tolerance: float = ranged(0.0015, 0.0, 0.05)
+    grasp_shift: tuple[float, float] = ranged((0.0025, 0.001), 0.0, 0.01)
+    grasp_tilt: float = ranged(math.radians(2.0), 0.0, 0.2)
 
     def build(self, spec: mujoco.MjSpec) -> None:
         add_board(spec, "board", (0.12, 0.09, BOARD_TOP / 2), (SLOT_POSE[0], SLOT_POSE[1], BOARD_TOP / 2))

@@ -142,6 +142,8 @@ class ArmSetup:
             if name.endswith("_range") and (values < 0).any():
                 raise ConfigError(f"ArmSetup.{name} are half-widths of at least 0, got {values.tolist()}")
             object.__setattr__(self, name, tuple(values.tolist()))
+        if not isinstance(self.gripper, bool):
+            raise ConfigError(f"ArmSetup.gripper is True or False, got {self.gripper!r}")
         for name in ("translation_scale", "rotation_scale", "gripper_at_reset"):
             check_array(getattr(self, name), (), f"ArmSetup.{name}")
         for name in ("translation_scale", "rotation_scale"):

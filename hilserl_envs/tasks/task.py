@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError, check_array, check_name
+from hilserl_envs.errors import ConfigError, check_array, check_fields, check_name
 from hilserl_envs.kinematics import ARM_MODELS, inverse_kinematics
 from hilserl_envs.poses import displacement, saturate
 from hilserl_envs.robot import ARM_NAMES, RobotState, key_prefix
@@ -59,6 +59,12 @@ class Task(ABC):
 
     def __post_init__(self) -> None:
         name = type(self).__name__
+        check_fields(self)
+        for field in ("arms", "cameras"):
+            if not isinstance(getattr(self, field), Mapping):
+                raise ConfigError(f"{name}.{field} are a mapping by name, got {getattr(self, field)!r}")
+        if "overview" in self.cameras:
+            raise ConfigError(f"{name}.cameras: the name 'overview' is that of the pictures made for people")
         if tuple(self.arms) not in ARM_NAMES.values():
             raise ConfigError(f"{name}.arms are named arm, or left and right; got {tuple(self.arms)}")
         for kind, values in (
@@ -70,6 +76,8 @@ class Task(ABC):
                     raise ConfigError(f"{name}: expected {kind.__name__}, got {value!r}")
         for key in self.state_keys:
             check_name(key, STATE_SIZES, f"{name}.state_keys entry")
+        if len(set(self.state_keys)) < len(self.state_keys):
+            raise ConfigError(f"{name}.state_keys must differ, got {list(self.state_keys)}")
         if not isinstance(self.horizon, int) or self.horizon < 1:
             raise ConfigError(
                 f"{name}.horizon must be a whole number of steps, at least 1; got {self.horizon!r}"
@@ -77,6 +85,13 @@ class Task(ABC):
         if not check_array(self.reset_lift, (), f"{name}.reset_lift") >= 0:
             raise ConfigError(f"{name}.reset_lift must be at least 0 m, got {self.reset_lift}")
         check_name(self.arm_model, ARM_MODELS, f"{name}.arm_model")
+        limits = np.array(ARM_MODELS[self.arm_model].joint_limits)
+        for arm, setup in self.arms.items():
+            q = np.array(setup.reset_q) if setup.reset_q is not None else limits.mean(axis=1)
+            if (q < limits[:, 0]).any() or (q > limits[:, 1]).any():
+                raise ConfigError(
+                    f"{name}.arms[{arm!r}].reset_q leaves the joint limits: {list(setup.reset_q)}"
+                )
 
     def reset_q(self, arm: str) -> np.ndarray:
         """Joint positions (7,) [rad] of an arm's joint reset.

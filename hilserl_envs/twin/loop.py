@@ -2,7 +2,8 @@
 
 Each tick runs the impedance law of every arm and MuJoCo's own C step, split in
 `mj_step2` (forces to next state) and `mj_step1` (all that follows from the state), so
-that the law always sees a fresh state and so does whoever reads afterwards. MuJoCo's
+that the law sees a fresh state and so does whoever reads afterwards. The law keeps its
+1 kHz: with a timestep of 2 or 5 ms it runs as many ticks on each state. MuJoCo's
 functions are called through their addresses in the installed library: no process-wide
 callback, and nothing that keeps numba from caching the compiled code.
 """
@@ -213,7 +214,7 @@ def _filter_external_torque(arm: Arm, weight: float) -> None:
         arm.external_torque[k] += weight * (outside - arm.external_torque[k])
 
 
-@compiled
+@compiled(nogil=True)
 def run(
     step1: int, step2: int, model: int, data: int,
     rounds: int, law_ticks: int, physics_steps: int, weight: float,

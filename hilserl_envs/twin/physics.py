@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from hilserl_envs import impedance
-from hilserl_envs.errors import ConfigError, RobotError
+from hilserl_envs.errors import ConfigError, DivergedError, RobotError
 from hilserl_envs.impedance import LAW_HZ
 from hilserl_envs.twin import loop
 from hilserl_envs.twin.loop import Arm
@@ -20,7 +20,6 @@ from hilserl_envs.twin.loop import Arm
 # Low-pass of the external torque [s]. libfranka filters its tau_ext_hat_filtered with
 # an unpublished constant; this one passes what a person's hand or a contact does.
 EXTERNAL_TORQUE_FILTER = 0.02
-CONTROL_STEP = 0.1  # [s]; the timestep has to divide it
 
 
 class Physics:
@@ -41,6 +40,12 @@ class Physics:
         self._weight = timestep / (timestep + EXTERNAL_TORQUE_FILTER)
         self.arms = tuple(_view_arm(model, data, prefix) for prefix in prefixes)
         self._pointers = (*_step_functions(), model._address, data._address)
+
+    def __reduce__(self) -> tuple:
+        raise RobotError(
+            "a twin is tied to its process's memory and cannot be copied or pickled; make another: "
+            "gym.make(env.spec)"
+        )
 
     def refresh(self) -> None:
         """Recompute what follows from the state after it was edited."""
@@ -71,7 +76,7 @@ class Physics:
 
         Raises:
             ConfigError: not a whole number of law ticks or physics steps.
-            RobotError: the simulation diverged.
+            DivergedError: the simulation diverged.
         """
         length = self._law_ticks / LAW_HZ
         rounds = round(seconds / length) if math.isfinite(seconds) else -1
@@ -82,7 +87,7 @@ class Physics:
             not np.isfinite(self.data.qpos).all()
             or self.data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number
         ):
-            raise RobotError(
+            raise DivergedError(
                 f"the simulation diverged at {self.data.time:.3f} s; reset the environment, and halve the "
                 "timestep if it happens again"
             )
@@ -97,13 +102,12 @@ def _schedule(timestep: float) -> tuple[int, int]:
     tick = 1 / LAW_HZ
     if math.isfinite(timestep) and timestep > 0:
         ticks, steps = max(1, round(timestep / tick)), max(1, round(tick / timestep))
-        rounds = CONTROL_STEP / (ticks * tick)
-        fits = abs(ticks * tick - steps * timestep) < 1e-9 * tick and abs(rounds - round(rounds)) < 1e-9
-        if fits:
+        exact = abs(ticks * tick - steps * timestep) < 1e-9 * tick
+        if exact and ticks in (1, 2, 5) and steps <= 100:  # all of them divide the control step
             return ticks, steps
     raise ConfigError(
-        f"a timestep of {timestep} s does not fit the law's {tick} s and the control step of "
-        f"{CONTROL_STEP} s: use 0.001 s divided by a whole number, or 0.002 or 0.005"
+        f"a timestep of {timestep} s does not fit the law's {tick} s and the control step of 0.1 s: "
+        "use 0.001 s divided by a whole number, or 0.002 or 0.005"
     )
 
 

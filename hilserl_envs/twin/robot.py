@@ -85,7 +85,7 @@ class TwinRobot:
             impedance.set_compliance(self.scene.physics.arms[self._number(name)].parameters, values)
 
     def load(self, arm: str, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
-        """Compensate a payload's weight, as libfranka's setLoad does.
+        """Compensate a payload's weight, as libfranka's setLoad does, until the world is reset.
 
         The inertia is checked but unused: the twin's law compensates no load dynamics.
         """

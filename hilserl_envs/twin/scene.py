@@ -136,7 +136,13 @@ class Scene:
         self.arms = tuple(task.arms)
         prefixes = {name: key_prefix(name, task.arms) for name in self.arms}
         self._prefixes = prefixes
-        self._bases = {name: np.array(arm.base_pose) for name, arm in task.arms.items()}
+        self._world_in_base = {name: invert(np.array(arm.base_pose)) for name, arm in task.arms.items()}
+        model, data = self.model, self.data
+        self._body_views = {model.body(i).name: (data.xpos[i], data.xquat[i]) for i in range(model.nbody)}
+        self._site_views = {
+            model.site(i).name: (data.site_xpos[i], data.site_xmat[i].reshape(3, 3))
+            for i in range(model.nsite)
+        }
         self._arm_model = task.arm_model
         self._reset_q = {name: task.reset_q(name) for name in self.arms}
         self.physics = Physics(self.model, self.data, list(prefixes.values()))
@@ -221,16 +227,13 @@ class Scene:
         Raises:
             ConfigError: no such body or site.
         """
-        data = self.data
-        body = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, name)
-        if body >= 0:
-            return np.concatenate([data.xpos[body], data.xquat[body][_XYZW_OF_WXYZ]])
-        site = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_SITE, name)
-        if site < 0:
-            known = [self.model.body(i).name for i in range(self.model.nbody)]
-            known += [self.model.site(i).name for i in range(self.model.nsite)]
-            check_name(name, known, "body or site")
-        return np.concatenate([data.site_xpos[site], matrix_to_quat(data.site_xmat[site].reshape(3, 3))])
+        if name in self._body_views:
+            position, quat_wxyz = self._body_views[name]
+            return np.concatenate([position, quat_wxyz[_XYZW_OF_WXYZ]])
+        if name not in self._site_views:
+            check_name(name, [*self._body_views, *self._site_views], "body or site")
+        position, rotation = self._site_views[name]
+        return np.concatenate([position, matrix_to_quat(rotation)])
 
     def pose_in_base(self, name: str, arm: str) -> np.ndarray:
         """Pose (7,) of a body or site in an arm's base frame.
@@ -238,7 +241,7 @@ class Scene:
         Of its two quaternions the one nearer to that of a body straight in the world, so
         that it jumps only half a turn away from there.
         """
-        world_in_base = invert(self._bases[check_name(arm, self.arms, "arm")])
+        world_in_base = self._world_in_base[check_name(arm, self.arms, "arm")]
         pose = compose(world_in_base, self.pose(name))
         if np.dot(pose[3:], world_in_base[3:]) < 0:
             pose[3:] *= -1

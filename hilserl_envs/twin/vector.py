@@ -8,6 +8,7 @@ side by side.
 
 from __future__ import annotations
 
+import numbers
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
@@ -17,9 +18,9 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import create_empty_array, iterate
-from gymnasium.wrappers import TimeLimit
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
-from hilserl_envs.errors import ConfigError
+from hilserl_envs.errors import ActionError, ConfigError, RobotError, check_array
 from hilserl_envs.franka_env import FrankaEnv
 
 
@@ -99,7 +100,11 @@ class _Threaded(_Ahead):
         self._work: SimpleQueue = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="env", daemon=True)
         self._thread.start()
-        super().__init__(make)
+        try:
+            super().__init__(make)
+        except BaseException:
+            self._work.put(None)
+            raise
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
@@ -131,21 +136,31 @@ class ThreadVectorEnv(SyncVectorEnv):
     ):
         if not env_fns:
             raise ConfigError("a vector environment needs num_envs of at least 1")
-        *others, last = env_fns
-        # The last one steps on the caller's thread, which would only wait and be woken.
-        made_as = [lambda make=make: _Threaded(make) for make in others] + [lambda: _Ahead(last)]
-        # Observations are written into new arrays each time, so they need no copying.
-        super().__init__(made_as, copy=False, autoreset_mode=autoreset_mode)
+        made: list[_Ahead] = []
+        try:
+            # The last one steps on the caller's thread, which would only wait and be woken.
+            for kind, make in zip([_Threaded] * (len(env_fns) - 1) + [_Ahead], env_fns, strict=True):
+                made.append(kind(make))
+            # Observations are written into new arrays each time, so they need no copying.
+            super().__init__([lambda env=env: env for env in made], copy=False, autoreset_mode=autoreset_mode)
+        except BaseException:
+            for env in made:
+                env.close()
+            raise
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise RobotError("this vector environment is closed; make another with gym.make_vec")
 
     def _renew_observations(self) -> None:
         self._observations = create_empty_array(self.single_observation_space, self.num_envs, fn=np.empty)
 
     def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict | None = None) -> tuple:
-        seeds = (
-            [None if seed is None else seed + i for i in range(self.num_envs)]
-            if _is_one(seed)
-            else list(seed)
-        )
+        self._check_open()
+        if seed is None or isinstance(seed, numbers.Integral):
+            seeds = [None if seed is None else int(seed) + i for i in range(self.num_envs)]
+        else:
+            seeds = list(seed)
         if len(seeds) != self.num_envs:
             raise ConfigError(f"got {len(seeds)} seeds for {self.num_envs} environments; give one or as many")
         passed = {name: value for name, value in (options or {}).items() if name != "reset_mask"} or None
@@ -157,6 +172,13 @@ class ThreadVectorEnv(SyncVectorEnv):
         return super().reset(seed=seeds, options=dict(options) if options else None)
 
     def step(self, actions: Any) -> tuple:
+        """Step all environments.
+
+        Raises:
+            ActionError: the actions have a wrong shape or are not finite; nothing moves.
+        """
+        self._check_open()
+        check_array(actions, self.action_space.shape, "actions", ActionError)
         same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
         for i, (env, action) in enumerate(zip(self.envs, iterate(self.action_space, actions), strict=True)):
             if self.autoreset_mode == AutoresetMode.NEXT_STEP and self._autoreset_envs[i]:
@@ -167,20 +189,33 @@ class ThreadVectorEnv(SyncVectorEnv):
         return super().step(actions)
 
 
-def _is_one(seed: Any) -> bool:
-    return seed is None or isinstance(seed, int)
-
-
 def make_twin_vector(
     num_envs: int = 1,
     max_episode_steps: int | None = None,
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     **arguments: Any,
 ) -> ThreadVectorEnv:
-    """What `gym.make_vec` calls: `num_envs` bare `FrankaEnv`s, made with `arguments`."""
+    """What `gym.make_vec` calls: `num_envs` bare `FrankaEnv`s, made with `arguments`.
+
+    Raises:
+        ConfigError: not a whole number of environments, or several of them on one robot.
+    """
+    check_number(num_envs, arguments.get("robot", "twin"))
 
     def make() -> gymnasium.Env:
-        env = FrankaEnv(**arguments)
+        env = OrderEnforcing(FrankaEnv(**arguments))
         return env if max_episode_steps is None else TimeLimit(env, max_episode_steps)
 
     return ThreadVectorEnv([make] * num_envs, autoreset_mode)
+
+
+def check_number(num_envs: int, robot: Any) -> None:
+    """Refuse what is not a number of environments, and several that would command one robot.
+
+    Raises:
+        ConfigError: so.
+    """
+    if isinstance(num_envs, bool) or not isinstance(num_envs, numbers.Integral) or num_envs < 1:
+        raise ConfigError(f"num_envs must be a whole number of at least 1, got {num_envs!r}")
+    if num_envs > 1 and robot != "twin":
+        raise ConfigError(f"{num_envs} environments would command one robot; many need robot='twin'")

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import gymnasium
 import numpy as np
 
-from hilserl_envs.errors import ConfigError
+from hilserl_envs.errors import ActionError, ConfigError, check_array
 from hilserl_envs.tasks.setup import ArmAction
 
 
@@ -42,6 +42,7 @@ class ActionTransform(gymnasium.Wrapper, ABC):
         """The action of this wrapper that an inner `action` corresponds to."""
 
     def step(self, action: np.ndarray) -> tuple:
+        action = check_array(action, self.action_space.shape, "an action", ActionError)
         observation, reward, terminated, truncated, info = self.env.step(self.action(action))
         if "intervene_action" in info:
             info = {**info, "intervene_action": self.reverse_action(info["intervene_action"])}

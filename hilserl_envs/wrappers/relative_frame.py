@@ -67,6 +67,10 @@ class RelativeFrame(ActionTransform, RecordConstructorArgs):
         return self._observe(observation), reward, terminated, truncated, info
 
     def action(self, action: np.ndarray) -> np.ndarray:
+        if not self._tcp_quat:
+            raise gymnasium.error.ResetNeeded(
+                "RelativeFrame knows no frame before the first reset; call reset()"
+            )
         return self._turned(action, {prefix: self._tcp_quat[prefix] for prefix in self._arms})
 
     def reverse_action(self, action: np.ndarray) -> np.ndarray:

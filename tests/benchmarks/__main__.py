@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 
 from hilserl_envs.errors import check_name
-from tests.benchmarks import footprint, law_overhead, peer, rendering, vector
+from tests.benchmarks import contact, footprint, law_overhead, peer, rendering, vector
 
 BENCHMARKS = {
     "law_overhead": law_overhead,
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "vector": vector,
     "footprint": footprint,
     "peer": peer,
+    "contact": contact,
 }
 
 
