@@ -11,7 +11,7 @@ import contextlib
 import functools
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import mujoco
@@ -105,23 +105,36 @@ class Renderer:
             out = np.empty_like(self._pixels)
         elif out.shape != self._pixels.shape or out.dtype != np.uint8:
             raise ConfigError(f"out must be {self._pixels.shape} uint8, got {out.shape} {out.dtype}")
-        viewpoint = camera if isinstance(camera, mujoco.MjvCamera) else self._viewpoint(camera)
+        self._draw(data, [(camera, out)])
+        return out
+
+    def render_all(self, data: mujoco.MjData, cameras: Iterable[str]) -> dict[str, np.ndarray]:
+        """What several of the model's cameras see, each as `render` gives it, by name."""
+        images = {camera: np.empty_like(self._pixels) for camera in cameras}
+        self._draw(data, list(images.items()))
+        return images
+
+    def _draw(
+        self, data: mujoco.MjData, images: list[tuple[str | int | mujoco.MjvCamera, np.ndarray]]
+    ) -> None:
+        views = [(c if isinstance(c, mujoco.MjvCamera) else self._viewpoint(c), out) for c, out in images]
         with self._lock:
             if self._context is None:
                 raise RenderingError("this renderer is closed: make a new one")
             _free_abandoned()
-            model, scene = self._model, self._scene
-            mujoco.mjv_updateScene(model, data, self._options, None, viewpoint, _EVERYTHING, scene)
+            # A context is current on one thread at most. Taking and letting go of it costs
+            # 5 us, and the next images may come from any thread.
             self._gl.make_current()
             try:
-                mujoco.mjr_render(self._rectangle, scene, self._context)
-                mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._context)
+                for viewpoint, out in views:
+                    mujoco.mjv_updateScene(
+                        self._model, data, self._options, None, viewpoint, _EVERYTHING, self._scene
+                    )
+                    mujoco.mjr_render(self._rectangle, self._scene, self._context)
+                    mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._context)
+                    out[:] = self._pixels[::-1]
             finally:
-                # A context is current on one thread at most. Taking and letting go of it costs
-                # 5 us, and the next image may come from any thread.
                 self._release(self._gl)
-            out[:] = self._pixels[::-1]
-        return out
 
     def close(self) -> None:
         """Free the framebuffer; safe to call twice."""

@@ -135,7 +135,7 @@ class TwinRobot:
             return {}
         if self._renderer is None:
             self._renderer = Renderer(self.scene.model, *next(iter(self.cameras.values())))
-        return {name: self._renderer.render(self.scene.data, name) for name in self.cameras}
+        return self._renderer.render_all(self.scene.data, self.cameras)
 
     def wait(self, seconds: float) -> None:
         self.scene.physics.advance(seconds)
