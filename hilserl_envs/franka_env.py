@@ -284,7 +284,10 @@ def connect(robot: str | Robot, task: Task, image_size: int = 128, timestep: flo
 
         return TwinRobot(task, TIMESTEP if timestep is None else timestep, (image_size, image_size))
     if not isinstance(robot, Robot):
-        raise ConfigError(f"robot must be 'twin' or an object with the Robot protocol, got {robot!r}")
+        raise ConfigError(
+            f"robot must be 'twin' or an object with the Robot protocol, got {robot!r}; this version has no "
+            "client for a robot server's URL"
+        )
     if timestep is not None:
         raise ConfigError("timestep is the twin's; leave it out with another robot")
     if set(robot.arms) != set(task.arms):
