@@ -154,17 +154,18 @@ class FrankaEnv(gymnasium.Env):
         }
         scene = self.robot.scene
         teleport = scene is not None and (self.reset_mode == "teleport" or not self._started)
-        if teleport:
-            scene.reset()
-            self._configure("compliance")
-            scene.teleport(goals, {name: arm.gripper_at_reset for name, arm in self._arms()})
         with self._divergence_noticed():
+            if teleport:
+                scene.reset()
+                self._configure("compliance")
+                scene.teleport(goals, {name: arm.gripper_at_reset for name, arm in self._arms()})
+                self.task.arrange(scene, self.np_random, in_motion=False)
             if joint_reset:
                 self._joint_reset()
-            if not teleport or joint_reset:
+            if joint_reset or not teleport:
                 self._reset_motion.run(goals)
-        if scene is not None:
-            self.task.arrange(scene, self.np_random, in_motion=not teleport)
+            if scene is not None and not teleport:
+                self.task.arrange(scene, self.np_random, in_motion=True)
         self._configure("compliance")
         self._started = True
         self.robot_state = self.robot.read()

@@ -790,3 +790,19 @@ def test_only_true_resets_the_joints():
     env = FrankaEnv("PickCube", obs="state")
     with pytest.raises(ConfigError, match="True or False"):
         env.reset(options={"joint_reset": "no"})
+
+
+def test_a_module_is_in_the_hand_before_a_joint_reset_moves_it(monkeypatch):
+    env = FrankaEnv("RamInsertion", obs="state")
+    grips = []
+    reset_joints = env.robot.reset_joints
+
+    def watched(q):
+        grips.append(env.robot.scene.pose_in_tcp("module", "arm"))
+        reset_joints(q)
+
+    monkeypatch.setattr(env.robot, "reset_joints", watched)
+    env.reset(seed=0, options={"joint_reset": True})
+    after = env.robot.scene.pose_in_tcp("module", "arm")
+    assert np.linalg.norm(grips[0][:3]) < 0.02
+    np.testing.assert_allclose(after, grips[0], atol=1e-3)
