@@ -18,6 +18,7 @@ from hilserl_envs.compiled import compiled
 
 # Below this angle [rad] the series of sin(x)/x is exact to double precision.
 SMALL_ANGLE = 1e-6
+_WXYZ, _XYZW = np.array([3, 0, 1, 2]), np.array([1, 2, 3, 0])
 
 # Functions on plain tuples, which compile to registers, with no array made: the law
 # calls them a thousand times a second. Those on arrays below are the public ones.
@@ -86,6 +87,16 @@ def slerp(a, b, fraction):
 def quat_multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Hamilton product of two quat_xyzw: first rotates by b, then by a."""
     return np.array(multiply(a, b))
+
+
+def xyzw_to_wxyz(quat_xyzw: np.ndarray) -> np.ndarray:
+    """A quaternion (4,) in MuJoCo's order."""
+    return np.asarray(quat_xyzw, dtype=np.float64)[_WXYZ]
+
+
+def wxyz_to_xyzw(quat_wxyz: np.ndarray) -> np.ndarray:
+    """A quaternion (4,) out of MuJoCo's order."""
+    return np.asarray(quat_wxyz, dtype=np.float64)[_XYZW]
 
 
 @compiled

@@ -24,6 +24,8 @@ from hilserl_envs.poses import (
     rotate,
     rotvec_to_quat,
     saturate,
+    wxyz_to_xyzw,
+    xyzw_to_wxyz,
 )
 
 IDENTITY = np.array([0.0, 0.0, 0.0, 1.0])
@@ -253,3 +255,9 @@ def test_nothing_is_written_into_its_arguments():
     )
     np.testing.assert_array_equal(pose, kept[0])
     np.testing.assert_array_equal(other, kept[1])
+
+
+@given(quats())
+def test_the_two_orders_are_each_others_inverse(quat):
+    np.testing.assert_array_equal(xyzw_to_wxyz(quat), quat[[3, 0, 1, 2]])
+    np.testing.assert_array_equal(wxyz_to_xyzw(xyzw_to_wxyz(quat)), quat)

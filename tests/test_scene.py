@@ -14,7 +14,7 @@ from hilserl_envs.tasks import make_task
 from hilserl_envs.tasks.pick_cube import PickCube
 from hilserl_envs.tasks.setup import Camera
 from hilserl_envs.tasks.task import configure
-from hilserl_envs.twin.scene import Scene, build_model, look_at, pose_to_mujoco
+from hilserl_envs.twin.scene import Scene, build_model, look_at
 from tests.generic_env import TwoArms
 
 TIMESTEP = 0.001
@@ -61,9 +61,6 @@ def test_quaternions_are_xyzw_outside_mujoco(scene):
     np.testing.assert_allclose(scene.pose("cube"), turned, atol=1e-12)
     matrix = scene.data.body("cube").xmat.reshape(3, 3)
     np.testing.assert_allclose(matrix, Rotation.from_rotvec([0, 0, 0.3]).as_matrix(), atol=1e-12)
-    position, quat_wxyz = pose_to_mujoco(turned)
-    np.testing.assert_array_equal(position, turned[:3])
-    np.testing.assert_array_equal(quat_wxyz, turned[[6, 3, 4, 5]])
 
 
 def test_poses_are_the_readers_own(scene):

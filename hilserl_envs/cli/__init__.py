@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,15 +29,15 @@ from hilserl_envs.errors import HilserlError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(ABC):
     """What all subcommands share."""
 
     json: bool = False
     """Print the report as one line of JSON, the last on stdout."""
 
+    @abstractmethod
     def run(self) -> dict:
         """Do the work, print it for people, and return the report."""
-        raise NotImplementedError
 
 
 def _commands() -> dict[str, type[Command]]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError, check_array, checked_names
+from hilserl_envs.errors import ConfigError, check_array, check_fields, checked_names, ranged
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.poses import displace
 from hilserl_envs.safety import Limits, WorkspaceBox
@@ -64,13 +64,10 @@ class Camera:
     position: Vector = (1.2, 0.0, 0.6)
     look_at: Vector = (0.5, 0.0, 0.1)
     up: Vector = (0.0, 0.0, 1.0)
-    fovy: float = 45.0
+    fovy: float = ranged(45.0, 1.0, 179.0)
 
     def __post_init__(self) -> None:
-        for name in ("position", "look_at", "up"):
-            check_array(getattr(self, name), (3,), f"Camera.{name}")
-        if not 0 < check_array(self.fovy, (), "Camera.fovy") < 180:
-            raise ConfigError(f"Camera.fovy is in degrees, between 0 and 180; got {self.fovy}")
+        check_fields(self)
 
 
 def wrist_cameras(prefix: str = "") -> dict[str, Camera]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError, check_array, check_fields, check_name
+from hilserl_envs.errors import ConfigError, check_fields, check_name, ranged
 from hilserl_envs.kinematics import ARM_MODELS, inverse_kinematics
 from hilserl_envs.poses import displacement, saturate
 from hilserl_envs.robot import ARM_NAMES, RobotState, key_prefix
@@ -54,7 +54,7 @@ class Task(ABC):
     state_keys: tuple[str, ...]
     objects: tuple[str, ...]
     horizon: int
-    reset_lift: float = 0.04
+    reset_lift: float = ranged(0.04, 0.0, 0.3)
     arm_model: str = "panda"
 
     def __post_init__(self) -> None:
@@ -82,16 +82,12 @@ class Task(ABC):
             raise ConfigError(
                 f"{name}.horizon must be a whole number of steps, at least 1; got {self.horizon!r}"
             )
-        if not check_array(self.reset_lift, (), f"{name}.reset_lift") >= 0:
-            raise ConfigError(f"{name}.reset_lift must be at least 0 m, got {self.reset_lift}")
         check_name(self.arm_model, ARM_MODELS, f"{name}.arm_model")
-        limits = np.array(ARM_MODELS[self.arm_model].joint_limits)
+        low, high = np.transpose(ARM_MODELS[self.arm_model].joint_limits)
         for arm, setup in self.arms.items():
-            q = np.array(setup.reset_q) if setup.reset_q is not None else limits.mean(axis=1)
-            if (q < limits[:, 0]).any() or (q > limits[:, 1]).any():
-                raise ConfigError(
-                    f"{name}.arms[{arm!r}].reset_q leaves the joint limits: {list(setup.reset_q)}"
-                )
+            q = setup.reset_q
+            if q is not None and ((q < low) | (q > high)).any():
+                raise ConfigError(f"{name}.arms[{arm!r}].reset_q leaves the joint limits: {list(q)}")
 
     def reset_q(self, arm: str) -> np.ndarray:
         """Joint positions (7,) [rad] of an arm's joint reset.

@@ -7,6 +7,7 @@ import numpy as np
 
 from hilserl_envs.errors import check_name
 from hilserl_envs.kinematics import ARM_MODELS
+from hilserl_envs.poses import xyzw_to_wxyz
 from hilserl_envs.twin import panda
 from hilserl_envs.twin.hand import add_hand
 from hilserl_envs.twin.shapes import ARM_BITS, SCENE_BIT, SEEN_ONLY, ArmBody, add_inertia, add_shapes
@@ -36,7 +37,7 @@ def add_arm(
     arm, shape = ARM_MODELS[model], ARM_BODIES[model]
     collision = {"contype": ARM_BITS[number], "conaffinity": SCENE_BIT | ARM_BITS[1 - number]}
     body = spec.worldbody.add_body(
-        name=f"{prefix}link0", pos=frame_in_world[:3], quat=np.roll(frame_in_world[3:], 1)
+        name=f"{prefix}link0", pos=frame_in_world[:3], quat=xyzw_to_wxyz(frame_in_world[3:])
     )
     _add_link(body, shape, 0, collision)
     for i, ((a, d, alpha), limits, torque) in enumerate(

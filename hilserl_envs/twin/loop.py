@@ -47,6 +47,7 @@ class Arm(NamedTuple):
     q: np.ndarray  # (7,)
     fingers: np.ndarray  # (2,) positions [m]
     dq: np.ndarray  # (7,)
+    finger_speeds: np.ndarray  # (2,) [m/s]
     motors: np.ndarray  # (7,) controls
     gripper: np.ndarray  # (1,) control: where the servo aims with each finger [m]
     anchors: np.ndarray  # (7, 3) of the joints, world
@@ -220,6 +221,13 @@ def run(
     rounds: int, law_ticks: int, physics_steps: int, weight: float,
     counted_arms: tuple[Arm, ...],
 ) -> None:  # fmt: skip
+    """Advance by `rounds` of so many law ticks, then so many physics steps; no GIL needed.
+
+    Args:
+        step1, step2, model, data: addresses.
+        weight: of a new external torque in its filter, per physics step.
+        counted_arms: every arm.
+    """
     arms = _borrow(counted_arms)
     for _ in range(rounds):
         for _ in range(law_ticks):

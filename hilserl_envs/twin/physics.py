@@ -126,6 +126,7 @@ def _view_arm(model: mujoco.MjModel, data: mujoco.MjData, prefix: str) -> Arm:
         data.qpos[q : q + 7],
         data.qpos[q + 7 : q + 9],
         data.qvel[dof : dof + 7],
+        data.qvel[dof + 7 : dof + 9],
         data.ctrl[motor : motor + 7],
         data.ctrl[gripper : gripper + 1],
         data.xanchor[first : first + 7],

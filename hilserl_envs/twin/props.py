@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from hilserl_envs.poses import xyzw_to_wxyz
 from hilserl_envs.twin.shapes import ARM_BITS, SCENE_BIT, STIFF_CONTACT
 
 _BOX, _CAPSULE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
@@ -157,7 +158,7 @@ def add_slot(
     goes in, as by hand; the card's edge shuts them. The site `{name}_seat` is where the
     middle of a seated card's edge is.
     """
-    body = spec.worldbody.add_body(name=name, pos=pose_in_world[:3], quat=np.roll(pose_in_world[3:], 1))
+    body = spec.worldbody.add_body(name=name, pos=pose_in_world[:3], quat=xyzw_to_wxyz(pose_in_world[3:]))
     # By its priority the slot's friction counts, not the larger one of slot and card.
     contact = {**_SOLID, "friction": [slot.friction, 0.005, 0.0001], "priority": 1}
     half_gap, half_length = (card.thickness + slot.clearance) / 2, (card.length + slot.end_clearance) / 2

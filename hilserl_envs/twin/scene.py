@@ -15,7 +15,7 @@ import numpy as np
 
 from hilserl_envs.errors import ConfigError, check_array, check_name
 from hilserl_envs.kinematics import inverse_kinematics
-from hilserl_envs.poses import compose, invert, matrix_to_quat
+from hilserl_envs.poses import compose, invert, matrix_to_quat, wxyz_to_xyzw, xyzw_to_wxyz
 from hilserl_envs.robot import key_prefix
 from hilserl_envs.twin.arm import add_arm
 from hilserl_envs.twin.hand import FINGER_TRAVEL, GRIPPER_AIM
@@ -29,19 +29,12 @@ if TYPE_CHECKING:
     from hilserl_envs.tasks.task import Task
 
 DISPLAY_SIZE = (480, 640)  # of the pictures made for people
-_XYZW_OF_WXYZ = np.array([1, 2, 3, 0])
 # Fingers put on a part start this much closer than it is thick [m], both together: were
 # they just touching, rounding could leave them without contact for one step, in which the
 # unopposed servo drives the pads in by a millimetre.
 GRIP_DENT = 2e-4
 TABLE_HALF_SIZE = (0.6, 0.6, 0.02)  # [m]
 IMPRATIO = 10.0  # friction over normal impedance: parts held by friction creep at MuJoCo's 1
-
-
-def pose_to_mujoco(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Position (3,) and quat_wxyz (4,), MuJoCo's order, of a pose (7,)."""
-    pose = np.asarray(pose, dtype=np.float64)
-    return pose[:3], np.roll(pose[3:], 1)
 
 
 def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
@@ -119,7 +112,7 @@ def _add_camera(spec: mujoco.MjSpec, name: str, camera: Camera) -> None:
             f"camera {name!r} is mounted on {camera.mount!r}, which is not a body; known: {bodies}"
         )
     quat = look_at(camera.position, camera.look_at, camera.up)
-    mount.add_camera(name=name, pos=camera.position, quat=np.roll(quat, 1), fovy=camera.fovy)
+    mount.add_camera(name=name, pos=camera.position, quat=xyzw_to_wxyz(quat), fovy=camera.fovy)
 
 
 class Scene:
@@ -134,8 +127,7 @@ class Scene:
         self.model = build_model(task, timestep)
         self.data = mujoco.MjData(self.model)
         self.arms = tuple(task.arms)
-        prefixes = {name: key_prefix(name, task.arms) for name in self.arms}
-        self._prefixes = prefixes
+        self._prefixes = {name: key_prefix(name, task.arms) for name in self.arms}
         self._world_in_base = {name: invert(np.array(arm.base_pose)) for name, arm in task.arms.items()}
         model, data = self.model, self.data
         self._body_views = {model.body(i).name: (data.xpos[i], data.xquat[i]) for i in range(model.nbody)}
@@ -145,7 +137,7 @@ class Scene:
         }
         self._arm_model = task.arm_model
         self._reset_q = {name: task.reset_q(name) for name in self.arms}
-        self.physics = Physics(self.model, self.data, list(prefixes.values()))
+        self.physics = Physics(self.model, self.data, list(self._prefixes.values()))
         self._display: Renderer | None = None
         self._window: Window | None = None
         self._display_size: tuple[int, int] = DISPLAY_SIZE
@@ -175,12 +167,9 @@ class Scene:
         self._hold_all()
 
     def _put_arm(self, number: int, q: np.ndarray, opening: float) -> None:
-        arm, dof = (
-            self.physics.arms[number],
-            self.model.joint(f"{self._prefixes[self.arms[number]]}joint1").dofadr[0],
-        )
+        arm = self.physics.arms[number]
         arm.q[:], arm.fingers[:] = q, opening * FINGER_TRAVEL
-        self.data.qvel[dof : dof + 9] = 0.0  # seven joints and two fingers
+        arm.dq[:] = arm.finger_speeds[:] = 0.0
         arm.gripper_target[:] = arm.gripper[:] = _finger_aim(opening)
 
     def _number(self, arm: str) -> int:
@@ -211,9 +200,8 @@ class Scene:
         """
         view = self.physics.arms[self._number(arm)]
         view.fingers[:] = max(0.0, (thickness - GRIP_DENT) / 2)
-        self.place(
-            name, compose(self.pose(f"{self._prefixes[arm]}tcp"), np.asarray(pose_in_tcp, dtype=np.float64))
-        )
+        tcp = self.pose(f"{self._prefixes[arm]}tcp")
+        self.place(name, compose(tcp, check_array(pose_in_tcp, (7,), f"pose of {name!r}")))
         view.gripper_target[:] = view.gripper[:] = _finger_aim(0.0)
         self.refresh()
 
@@ -229,7 +217,7 @@ class Scene:
         """
         if name in self._body_views:
             position, quat_wxyz = self._body_views[name]
-            return np.concatenate([position, quat_wxyz[_XYZW_OF_WXYZ]])
+            return np.concatenate([position, wxyz_to_xyzw(quat_wxyz)])
         if name not in self._site_views:
             check_name(name, [*self._body_views, *self._site_views], "body or site")
         position, rotation = self._site_views[name]
@@ -254,12 +242,12 @@ class Scene:
 
     def place(self, name: str, pose: np.ndarray) -> None:
         """Put a free body at a pose (7,) in the world, at rest. Call `refresh` when done."""
-        joint = self.model.joint(
-            self.model.body(check_name(name, self._free_bodies(), "free body")).jntadr[0]
-        )
+        body = self.model.body(check_name(name, self._free_bodies(), "free body"))
+        joint = self.model.joint(body.jntadr[0])
         start, dof = joint.qposadr[0], joint.dofadr[0]
-        position, quat_wxyz = pose_to_mujoco(check_array(pose, (7,), f"pose of {name!r}"))
-        self.data.qpos[start : start + 3], self.data.qpos[start + 3 : start + 7] = position, quat_wxyz
+        pose = check_array(pose, (7,), f"pose of {name!r}")
+        self.data.qpos[start : start + 3] = pose[:3]
+        self.data.qpos[start + 3 : start + 7] = xyzw_to_wxyz(pose[3:])
         self.data.qvel[dof : dof + 6] = 0.0
 
     def set_joint(self, name: str, value: float) -> None:
