@@ -3,8 +3,9 @@
 import gymnasium as gym
 
 import hilserl_envs  # registers the tasks
-from hilserl_envs.images import save_png, write_video
+from hilserl_envs.images import save_png
 from hilserl_envs.policies import ExpertPolicy
+from hilserl_envs.video import write_video
 from hilserl_envs.wrappers import FlattenProprioception, RelativeFrame, RotationRepresentation
 
 env = gym.make("hilserl/RamInsertion-v0", render_mode="rgb_array")

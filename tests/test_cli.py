@@ -74,6 +74,17 @@ def test_error_is_one_line(count, capsys):
     assert json.loads(output.out) == {"ok": False, "error": "13 is refused: take 12"}
 
 
+def test_a_missing_module_is_one_line(count, monkeypatch, capsys):
+    def run(self):
+        raise ModuleNotFoundError("No module named 'av'", name="av")
+
+    monkeypatch.setattr(Count, "run", run)
+    assert main(["count", "--json"]) == 1
+    output = capsys.readouterr()
+    assert "'av' is not installed" in output.err and "hilserl doctor" in output.err
+    assert json.loads(output.out)["ok"] is False
+
+
 def test_interrupt(count):
     assert main(["count", "--to", "0"]) == 130
 

@@ -1,9 +1,7 @@
-import av
 import numpy as np
-import pytest
 from PIL import Image
 
-from hilserl_envs.images import contact_sheet, fit_image, save_png, write_video
+from hilserl_envs.images import contact_sheet, fit_image, save_png
 
 
 def test_an_image_of_the_right_size_is_returned_as_it_is():
@@ -26,14 +24,3 @@ def test_png_files_hold_the_image(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
     save_png(tmp_path / "image.png", image)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "image.png")), image)
-
-
-def test_a_video_plays_back_at_its_rate_with_its_frames(tmp_path):
-    frames = [np.full((33, 48, 3), shade, np.uint8) for shade in (10, 120, 240)]
-    write_video(tmp_path / "video.mp4", frames, fps=10)
-    with av.open(str(tmp_path / "video.mp4")) as container:
-        stream = container.streams.video[0]
-        assert float(stream.average_rate) == pytest.approx(10)
-        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-    assert [frame.shape for frame in decoded] == [(32, 48, 3)] * 3
-    np.testing.assert_allclose([frame.mean() for frame in decoded], [10, 120, 240], atol=6)

@@ -67,6 +67,12 @@ def main(args: Sequence[str] | None = None) -> int:
     except (HilserlError, gymnasium.error.Error) as error:
         print(f"hilserl: error: {error}", file=sys.stderr)
         report = {"ok": False, "error": str(error)}
+    except ModuleNotFoundError as error:
+        message = (
+            f"the module {error.name!r} is not installed; `hilserl doctor` has the line that installs it"
+        )
+        print(f"hilserl: error: {message}", file=sys.stderr)
+        report = {"ok": False, "error": message}
     except KeyboardInterrupt:
         print("hilserl: interrupted", file=sys.stderr)
         return 130

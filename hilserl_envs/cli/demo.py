@@ -30,9 +30,10 @@ class Demo(Command):
 
         from hilserl_envs.errors import ConfigError
         from hilserl_envs.evaluation import describe, run_episodes, summarize
-        from hilserl_envs.images import contact_sheet, save_png, write_video
+        from hilserl_envs.images import contact_sheet, save_png
         from hilserl_envs.policies import ExpertPolicy
         from hilserl_envs.stack import make_env
+        from hilserl_envs.video import write_video
 
         if self.episodes < 1:
             raise ConfigError(f"--episodes must be at least 1, got {self.episodes}")
