@@ -65,6 +65,8 @@ class FrankaEnv(gymnasium.Env):
         timestep: of the twin's physics [s]; None is its default.
         settings: changes of the task's settings, nested by field name (see
             `tasks.task.configure`).
+        ends_on_success: whether success terminates the episode. Without, the reward is 1
+            at every step at which the task is done, and wrappers or the time limit end it.
 
     Raises:
         ConfigError: a name or setting is wrong.
@@ -82,6 +84,7 @@ class FrankaEnv(gymnasium.Env):
         image_size: int = 128,
         timestep: float | None = None,
         settings: Mapping[str, Any] | None = None,
+        ends_on_success: bool = True,
     ):
         self.obs_mode = check_name(obs, OBSERVATIONS, "obs")
         self.reset_mode = check_name(reset_mode, RESET_MODES, "reset_mode")
@@ -93,6 +96,9 @@ class FrankaEnv(gymnasium.Env):
             raise ConfigError(
                 "the time limit is gymnasium's: give max_episode_steps=... to gym.make, not horizon"
             )
+        if not isinstance(ends_on_success, bool):
+            raise ConfigError(f"ends_on_success is True or False, got {ends_on_success!r}")
+        self._ends_on_success = ends_on_success
         self.render_mode = render_mode
         self.task = make_task(task, settings)
         self.robot = connect(robot, self.task, image_size, timestep)
@@ -196,7 +202,8 @@ class FrankaEnv(gymnasium.Env):
         if self.render_mode == "human":
             self.render()
             time.sleep(max(0.0, 1 / CONTROL_HZ - (time.monotonic() - began)))
-        return self._observation(), float(success), success or failure, False, self._info(success)
+        terminated = failure or (success and self._ends_on_success)
+        return self._observation(), float(success), terminated, False, self._info(success)
 
     def render(self) -> np.ndarray | None:
         """A picture (height, width, 3) uint8 of the twin, or what a robot's cameras see."""

@@ -99,13 +99,21 @@ class _Expert:
     ALIGNED = 0.008  # [m] and
     TURNED = 0.1  # [rad]: near enough to go on
     GRASP_STEPS = 5  # until the fingers hold
+    HELD = 0.015  # cube's middle to the TCP [m], at most, in closed fingers
+    HELD_OPENING = 0.6  # gripper_pose of fingers around the cube, at most
 
     def __init__(self, setup: ArmSetup):
         self._setup, self._closing = setup, 0
-        self._descending = False
+        self._descending = self._started = False
 
     def __call__(self, state: RobotState, scene) -> np.ndarray:
         arm, cube = state.arms["arm"], scene.pose("cube")
+        if not self._started:
+            # It may take over from somebody who has the cube in hand already.
+            self._started = True
+            near = np.linalg.norm(cube[:3] - arm.tcp_pose[:3]) < self.HELD
+            if near and arm.gripper_pose < self.HELD_OPENING:
+                self._closing = self.GRASP_STEPS
         face = rotvec_to_quat(np.array([0, 0, _heading(cube)]))
         target = np.concatenate([cube[:3], quat_multiply(face, np.array(self._setup.reset_pose[3:]))])
         off = np.linalg.norm(target[:2] - arm.tcp_pose[:2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from hilserl_envs.errors import ConfigError, check_array, check_fields, checked_names, ranged
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.poses import displace
+from hilserl_envs.robot import ARM_NAMES
 from hilserl_envs.safety import Limits, WorkspaceBox
 
 Pose = tuple[float, float, float, float, float, float, float]
@@ -26,6 +28,9 @@ STATE_SIZES = {
     "dq": 7,
 }
 
+# Of an arm's motion in an action: displacement, then rotation vector.
+AXES = ("x", "y", "z", "rx", "ry", "rz")
+
 
 class ArmAction(NamedTuple):
     """Where one arm's numbers are in an action: xyz and rotation vector, then a gripper."""
@@ -33,16 +38,31 @@ class ArmAction(NamedTuple):
     prefix: str  # of the arm's observation keys
     start: int
     gripper: bool
+    axes: tuple[str, ...] = AXES  # those of the motion that are there, in this order
+
+    @property
+    def name(self) -> str:
+        """The arm's name: `arm`, `left` or `right`."""
+        return self.prefix.rstrip("/") or ARM_NAMES[1][0]
 
     @property
     def motion(self) -> slice:
-        """The six numbers of the motion."""
-        return slice(self.start, self.start + 6)
+        """The numbers of the motion: six, unless axes were left out."""
+        return slice(self.start, self.start + len(self.axes))
 
     @property
     def stop(self) -> int:
         """One past the arm's last number."""
-        return self.start + (7 if self.gripper else 6)
+        return self.motion.stop + self.gripper
+
+
+def laid_out(arms: Iterable[tuple[str, bool, tuple[str, ...]]]) -> tuple[ArmAction, ...]:
+    """The layout of arms given as (prefix, gripper, axes), one behind the other."""
+    layout, start = [], 0
+    for prefix, gripper, axes in arms:
+        layout.append(ArmAction(prefix, start, gripper, axes))
+        start = layout[-1].stop
+    return tuple(layout)
 
 
 @checked_names

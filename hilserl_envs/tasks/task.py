@@ -20,7 +20,7 @@ from hilserl_envs.errors import ConfigError, check_fields, check_name, ranged
 from hilserl_envs.kinematics import ARM_MODELS, inverse_kinematics
 from hilserl_envs.poses import displacement, saturate
 from hilserl_envs.robot import ARM_NAMES, RobotState, key_prefix
-from hilserl_envs.tasks.setup import STATE_SIZES, ArmAction, ArmSetup, Camera
+from hilserl_envs.tasks.setup import AXES, STATE_SIZES, ArmAction, ArmSetup, Camera, laid_out
 
 if TYPE_CHECKING:
     import mujoco
@@ -103,11 +103,7 @@ class Task(ABC):
     @property
     def action_layout(self) -> tuple[ArmAction, ...]:
         """Where each arm's numbers are in an action, in the order of the arms."""
-        layout, start = [], 0
-        for name, arm in self.arms.items():
-            layout.append(ArmAction(key_prefix(name, self.arms), start, arm.gripper))
-            start = layout[-1].stop
-        return tuple(layout)
+        return laid_out((key_prefix(name, self.arms), arm.gripper, AXES) for name, arm in self.arms.items())
 
     @abstractmethod
     def build(self, spec: mujoco.MjSpec) -> None:

@@ -25,6 +25,18 @@ def layout_of(env: gymnasium.Env, wrapper: gymnasium.Wrapper) -> tuple[ArmAction
     return env.get_wrapper_attr("action_layout")
 
 
+def refuse_outside_of_intervention(env: gymnasium.Env, wrapper: gymnasium.Wrapper) -> None:
+    """For wrappers that leave numbers out: a person inside could use what cannot be told outside.
+
+    Raises:
+        ConfigError: an `Intervention` is inside.
+    """
+    if env.has_wrapper_attr("intervenes"):
+        raise ConfigError(
+            f"{type(wrapper).__name__} leaves out what the person inside may do; put it inside of Intervention"
+        )
+
+
 class ActionTransform(gymnasium.Wrapper, ABC):
     """A wrapper whose action space is another view of the inner one, in both directions.
 

@@ -8,7 +8,8 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from hilserl_envs.errors import ConfigError, check_name
-from hilserl_envs.wrappers.action import ActionTransform, ArmAction, layout_of
+from hilserl_envs.tasks.setup import laid_out
+from hilserl_envs.wrappers.action import ActionTransform, layout_of, refuse_outside_of_intervention
 
 COMMANDS = {"closed": -1.0, "stay": 0.0, "open": 1.0}
 
@@ -33,6 +34,7 @@ class FixedGripper(ActionTransform, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, command=command)
         super().__init__(env)
         self._command = COMMANDS[check_name(command, COMMANDS, "gripper command")]
+        refuse_outside_of_intervention(env, self)
         inner = layout_of(env, self)
         if not any(arm.gripper for arm in inner):
             raise ConfigError(
@@ -41,8 +43,8 @@ class FixedGripper(ActionTransform, RecordConstructorArgs):
         self._motions = [arm.motion for arm in inner]
         self._size = env.action_space.shape[0]
         self._grippers = [arm.stop - 1 for arm in inner if arm.gripper]
-        self.action_layout = tuple(ArmAction(arm.prefix, 6 * i, False) for i, arm in enumerate(inner))
-        self.action_space = spaces.Box(-1.0, 1.0, (6 * len(inner),), np.float32)
+        self.action_layout = laid_out((arm.prefix, False, arm.axes) for arm in inner)
+        self.action_space = spaces.Box(-1.0, 1.0, (self.action_layout[-1].stop,), np.float32)
 
     def action(self, action: np.ndarray) -> np.ndarray:
         inner = np.empty(self._size)

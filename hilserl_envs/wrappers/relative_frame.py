@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from hilserl_envs.errors import ConfigError
 from hilserl_envs.poses import compose, invert, quat_conjugate, rotate
+from hilserl_envs.tasks.setup import AXES
 from hilserl_envs.wrappers.action import ActionTransform, layout_of
 from hilserl_envs.wrappers.state import pose_keys
 
@@ -42,6 +45,8 @@ class RelativeFrame(ActionTransform, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self._layout = layout_of(env, self)
+        if any(arm.axes != AXES for arm in self._layout):
+            raise ConfigError("RelativeFrame turns whole motions; put it inside of ActionSubspace")
         poses = pose_keys(env, self)
         self._arms = [arm.prefix for arm in self._layout]
         for prefix in self._arms:
@@ -67,20 +72,21 @@ class RelativeFrame(ActionTransform, RecordConstructorArgs):
         return self._observe(observation), reward, terminated, truncated, info
 
     def action(self, action: np.ndarray) -> np.ndarray:
+        return self._turned(action, lambda tcp_in_base: tcp_in_base)
+
+    def reverse_action(self, action: np.ndarray) -> np.ndarray:
+        return self._turned(action, quat_conjugate)
+
+    def _turned(self, action: np.ndarray, turn: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         if not self._tcp_quat:
             raise gymnasium.error.ResetNeeded(
                 "RelativeFrame knows no frame before the first reset; call reset()"
             )
-        return self._turned(action, {prefix: self._tcp_quat[prefix] for prefix in self._arms})
-
-    def reverse_action(self, action: np.ndarray) -> np.ndarray:
-        return self._turned(action, {prefix: quat_conjugate(self._tcp_quat[prefix]) for prefix in self._arms})
-
-    def _turned(self, action: np.ndarray, quats: dict[str, np.ndarray]) -> np.ndarray:
         turned = np.array(action, dtype=np.float64)
         for arm in self._layout:
+            quat = turn(self._tcp_quat[arm.prefix])
             for half in (arm.start, arm.start + 3):
-                turned[half : half + 3] = rotate(quats[arm.prefix], turned[half : half + 3])
+                turned[half : half + 3] = rotate(quat, turned[half : half + 3])
         return turned
 
     def _observe(self, observation: dict) -> dict:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import gymnasium
+import numpy as np
 from gymnasium import spaces
 
-from hilserl_envs.errors import ConfigError
+from hilserl_envs.errors import ConfigError, check_name
 
 
 def state_space(env: gymnasium.Env, wrapper: gymnasium.Wrapper) -> spaces.Dict:
@@ -27,3 +30,20 @@ def pose_keys(env: gymnasium.Env, wrapper: gymnasium.Wrapper) -> list[str]:
     """Keys of the state that are poses: `..._pose` of seven numbers, xyz + quat_xyzw."""
     space = state_space(env, wrapper)
     return [key for key, box in space.items() if key.endswith("_pose") and box.shape == (7,)]
+
+
+def state_reader(
+    env: gymnasium.Env, wrapper: gymnasium.Wrapper, key: str
+) -> tuple[int, Callable[[dict], np.ndarray]]:
+    """Size of one key of the state, and how to read it from an observation, flattened or not.
+
+    Raises:
+        ConfigError: there is no such key, or no state addressed by key.
+    """
+    if isinstance(env.observation_space, spaces.Dict) and env.has_wrapper_attr("slices"):
+        slices = env.get_wrapper_attr("slices")
+        part = slices[check_name(key, slices, f"state key of {type(wrapper).__name__}")]
+        return part.stop - part.start, lambda observation: observation["state"][part]
+    state = state_space(env, wrapper)
+    box = state[check_name(key, state, f"state key of {type(wrapper).__name__}")]
+    return box.shape[0], lambda observation: observation["state"][key]
