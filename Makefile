@@ -13,10 +13,10 @@ demo: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-bench: $(VENV)/installed
+bench: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.benchmarks
 
 clean:
@@ -25,17 +25,27 @@ clean:
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/system
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-for-tests: $(VENV)/installed | $(VENV)/system-for-tests
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
 # What must load or run, each with Debian's package for where it does not: virtual environments
-# with pip, headless rendering, the camera driver's USB library, a display for the tests.
-MODULES := ensurepip:python3-venv
-LIBRARIES := libEGL.so.1:libegl1 libGL.so.1:libgl1 libusb-1.0.so.0:libusb-1.0-0
-PROGRAMS := Xvfb:xvfb xauth:xauth
+# with pip, headless rendering, the camera driver's USB library.
+$(VENV)/system: private MODULES := ensurepip:python3-venv
+$(VENV)/system: private LIBRARIES := libEGL.so.1:libegl1 libGL.so.1:libgl1 libusb-1.0.so.0:libusb-1.0-0
+
+# And for the tests: a display with keys, a SpaceMouse without hardware, a browser, and what
+# building pynput's evdev takes.
+$(VENV)/system-for-tests: private LIBRARIES := libhidapi-hidraw.so.0:libhidapi-hidraw0
+$(VENV)/system-for-tests: private PROGRAMS := Xvfb:xvfb xauth:xauth xdotool:xdotool \
+	umockdev-run:umockdev chromium:chromium cc:gcc
+$(VENV)/system-for-tests: private HEADERS := Python.h:python3-dev
 
 # Once per environment; `make clean` has it looked for again.
-$(VENV)/system:
+$(VENV)/system $(VENV)/system-for-tests:
 	@mkdir -p $(VENV)
 	@[ "$$(uname)" = Linux ] || { touch $@; exit 0; }; \
 	missing=; \
@@ -47,6 +57,10 @@ $(VENV)/system:
 	done; \
 	for pair in $(PROGRAMS); do \
 		command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; \
+	done; \
+	for pair in $(HEADERS); do \
+		[ -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_paths()["include"])')/$${pair%%:*}" ] \
+		|| missing="$$missing $${pair##*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then touch $@; exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \

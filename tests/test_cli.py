@@ -179,12 +179,13 @@ def test_doctor_fails_only_for_what_is_required(monkeypatch, capsys, ok, require
 def test_doctor_refuses_mujoco_4_0_0(monkeypatch):
     versions = {"mujoco": "4.0.0", "numpy": "2.0.0"}
     monkeypatch.setattr(doctor, "_version", versions.get)
-    lines = ["mujoco>=3.17,!=4.0.0", "numpy", "scipy", 'pytest; extra == "test"']
+    lines = ["mujoco>=3.17,!=4.0.0", "numpy", "scipy", 'pynput; extra == "teleop"', 'pytest; extra == "test"']
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda name: lines)
-    mujoco, numpy, scipy = doctor._packages()
+    mujoco, numpy, scipy, pynput = doctor._packages()
     assert not mujoco.ok and mujoco.required and "4.0.0, which is not" in mujoco.found
     assert numpy.ok
-    assert not scipy.ok and scipy.fix.endswith('-m pip install "scipy"')
+    assert not scipy.ok and scipy.required and scipy.fix.endswith('-m pip install "scipy"')
+    assert not pynput.ok and not pynput.required and "keyboard" in pynput.needed_for
 
 
 def test_doctor_needs_one_gl(monkeypatch):

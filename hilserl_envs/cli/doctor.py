@@ -22,6 +22,8 @@ import pyrealsense2 as rs
 for device in rs.context().query_devices():
     print(device.get_info(rs.camera_info.name), device.get_info(rs.camera_info.serial_number))
 """
+# Optional dependencies of this package, and what for.
+_EXTRAS = {"teleop": "keyboard, gamepad and SpaceMouse", "lerobot": "datasets of LeRobot"}
 _PIP = f"{sys.executable} -m pip install"
 
 
@@ -90,15 +92,21 @@ def _packages() -> Iterator[Check]:
         yield Check("hilserl_envs", False, "not installed", "everything", fix, required=True)
         return
     for requirement in map(Requirement, lines):
-        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+        extras = [
+            extra
+            for extra in ("", *_EXTRAS)
+            if not requirement.marker or requirement.marker.evaluate({"extra": extra})
+        ]
+        if not extras:
             continue
+        needed_for = _EXTRAS.get(extras[0], "everything")
         version = _version(requirement.name)
         ok = version is not None and requirement.specifier.contains(version, prereleases=True)
         found = version or "not installed"
         if version and not ok:
             found = f"{version}, which is not {requirement.specifier}"
         fix = f'{_PIP} "{requirement.name}{requirement.specifier}"'
-        yield Check(requirement.name, ok, found, "everything", fix, required=True)
+        yield Check(requirement.name, ok, found, needed_for, fix, required=extras[0] == "")
 
 
 def _gl_backends() -> Iterator[Check]:
