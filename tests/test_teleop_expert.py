@@ -10,6 +10,7 @@ from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.robot import FakeRobot
 from hilserl_envs.teleop import make_device
 from hilserl_envs.teleop.expert import ExpertDevice, ExpertSettings
+from hilserl_envs.wrappers import PersonReward
 from tests.generic_env import GenericEnv, TwoArms
 
 
@@ -88,6 +89,19 @@ def test_success_is_held_while_the_task_is_done():
     for before, after in zip(infos, infos[1:], strict=False):
         assert ("success" in after["teleop"].held) == before["is_success"]
     assert infos[-1]["is_success"]
+    assert [info["teleop"].pressed for info in infos if info["teleop"].pressed] == [{"success"}]
+    env.close()
+
+
+def test_it_can_judge_an_episode_in_a_persons_place():
+    env = hilserl_envs.make_env("PickCube", device="expert", obs="state", ends_on_success=False)
+    env = PersonReward(env)
+    env.reset(seed=0)
+    over = False
+    while not over:
+        *_, reward, terminated, truncated, info = env.step(np.zeros(7))
+        over = terminated or truncated
+    assert reward == 1 and terminated and info["task_success"] and info["is_success"]
     env.close()
 
 

@@ -45,8 +45,9 @@ class ExpertSettings:
 class ExpertDevice(Device):
     """Acts at every read as the task's expert would, with a person's faults if wanted.
 
-    It also says what a person would of what they see: "success" is held while the task is
-    done, "failure" while it is not, so that frames can be labelled without anybody there.
+    It also says what a person would of what they see: "success" is pressed when the task is
+    done and held while it is, "failure" is held while it is not, so that episodes and
+    frames can be labelled without anybody there.
 
     Args:
         env: a `FrankaEnv` in any stack; read once a control step.
@@ -78,6 +79,7 @@ class ExpertDevice(Device):
         delay = round(self._settings.reaction_delay * CONTROL_HZ)
         self._reactions: deque[np.ndarray] = deque(maxlen=delay + 1)
         self._slip, self._slip_left = np.zeros(0), 0
+        self._done = False
 
     def read(self) -> TeleopCommand:
         state, scene = self._env.robot_state, self._env.robot.scene
@@ -86,9 +88,10 @@ class ExpertDevice(Device):
         late = len(self._reactions) == self._reactions.maxlen
         action = self._with_faults(self._reactions[0]) if late else np.zeros_like(self._reactions[0])
         arms = {arm.name: _motion(arm, action) for arm in self._env.action_layout}
-        done = self._env.task.succeeded(state, scene)
-        held = frozenset({"success" if done else "failure"})
-        return TeleopCommand(arms, any(not motion.still for motion in arms.values()), held)
+        before, self._done = self._done, self._env.task.succeeded(state, scene)
+        held = frozenset({"success" if self._done else "failure"})
+        pressed = held if self._done and not before else frozenset()
+        return TeleopCommand(arms, any(not motion.still for motion in arms.values()), held, pressed)
 
     def _with_faults(self, wanted: np.ndarray) -> np.ndarray:
         settings, action = self._settings, wanted.copy()

@@ -5,6 +5,7 @@ from hilserl_envs.wrappers.action_subspace import ActionSubspace
 from hilserl_envs.wrappers.classifier_reward import ClassifierReward
 from hilserl_envs.wrappers.crop import CropImages
 from hilserl_envs.wrappers.fixed_gripper import FixedGripper
+from hilserl_envs.wrappers.frame_labels import FrameLabels
 from hilserl_envs.wrappers.gripper_penalty import GripperPenalty
 from hilserl_envs.wrappers.intervention import Intervention
 from hilserl_envs.wrappers.overseer import ScriptedOverseer
@@ -21,6 +22,7 @@ __all__ = [
     "CropImages",
     "FixedGripper",
     "FlattenProprioception",
+    "FrameLabels",
     "GripperPenalty",
     "Intervention",
     "PersonReward",

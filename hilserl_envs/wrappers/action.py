@@ -33,7 +33,8 @@ def refuse_outside_of_intervention(env: gymnasium.Env, wrapper: gymnasium.Wrappe
     """
     if env.has_wrapper_attr("intervenes"):
         raise ConfigError(
-            f"{type(wrapper).__name__} leaves out what the person inside may do; put it inside of Intervention"
+            f"{type(wrapper).__name__} leaves out what the person further in may do; put it inside of "
+            "Intervention"
         )
 
 

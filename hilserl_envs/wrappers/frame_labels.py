@@ -1,0 +1,49 @@
+"""`FrameLabels`: what the person says of each frame they see."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+
+from hilserl_envs.errors import ConfigError
+
+SUCCESS, FAILURE, UNLABELLED = 1, 0, -1
+
+
+class FrameLabels(gymnasium.Wrapper, RecordConstructorArgs):
+    """Writes what is held on the device to `info["label"]`: 1 "success", 0 "failure", -1 neither or both.
+
+    The label is of the frame that the person saw while they held it: of the observation
+    that the step's action answers to, not of the one that comes of it.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import hilserl_envs
+        >>> from hilserl_envs.wrappers import FrameLabels, Intervention
+        >>> env = gym.make("hilserl/PickCube-v0", obs="state", ends_on_success=False)
+        >>> env = FrameLabels(Intervention(env, "expert"))
+        >>> observation, info = env.reset(seed=0)
+        >>> env.step(env.action_space.sample())[4]["label"]
+        0
+
+    Args:
+        env: with `Intervention` in it.
+
+    Raises:
+        ConfigError: without.
+    """
+
+    def __init__(self, env: gymnasium.Env):
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        if not env.has_wrapper_attr("device"):
+            raise ConfigError(
+                "FrameLabels reads the buttons that Intervention reports; put it outside of one"
+            )
+
+    def step(self, action: np.ndarray) -> tuple:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        held = info["teleop"].held & {"success", "failure"}
+        label = UNLABELLED if len(held) != 1 else SUCCESS if "success" in held else FAILURE
+        return observation, reward, terminated, truncated, {**info, "label": label}

@@ -1,0 +1,112 @@
+"""A session goes at the person's pace: waits for them, halts, discards, stops."""
+
+import time
+
+import gymnasium
+import numpy as np
+import pytest
+
+from hilserl_envs.errors import ConfigError
+from hilserl_envs.recording import session
+from hilserl_envs.recording.session import Outcome, Session
+from hilserl_envs.teleop import ArmMotion, FakeDevice, TeleopCommand
+from hilserl_envs.wrappers import Intervention
+from tests.generic_env import GenericEnv
+
+STILL, GONE = TeleopCommand(), TeleopCommand(connected=False)
+MOVING = TeleopCommand({"arm": ArmMotion(np.eye(6)[0])}, acting=True)
+
+
+def press(role: str) -> TeleopCommand:
+    return TeleopCommand(pressed=frozenset({role}))
+
+
+class Ending(gymnasium.Wrapper):
+    """Terminates at a step, in success or not."""
+
+    def __init__(self, env, at, success=True):
+        super().__init__(env)
+        self.at, self.success, self.steps = at, success, 0
+
+    def step(self, action):
+        self.steps += 1
+        observation, reward, _, truncated, info = self.env.step(action)
+        over = self.steps == self.at
+        return observation, reward, over, truncated, info | {"is_success": over and self.success}
+
+
+def make(commands, env=None, real_time=False):
+    device = FakeDevice(commands)
+    device.real_time = real_time
+    told = []
+    wrapped = Intervention(env or Ending(GenericEnv(), 3), device)
+    return Session(wrapped, lambda line, halted: told.append((line, halted))), wrapped, told
+
+
+def test_the_persons_actions_are_executed_and_else_nothing_moves():
+    run, env, told = make([MOVING, STILL, MOVING])
+    assert run.run_episode(0) == Outcome.SUCCESS
+    np.testing.assert_allclose([action[0] for action in env.unwrapped.actions], [1, 0, 1])
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("env", "outcome"),
+    [
+        (Ending(GenericEnv(), 2, success=False), Outcome.FAILURE),
+        (gymnasium.wrappers.TimeLimit(GenericEnv(), 2), Outcome.TIME_LIMIT),
+    ],
+)
+def test_how_episodes_end(env, outcome):
+    assert make([], env)[0].run_episode(0) == outcome
+
+
+def test_an_episode_can_be_discarded_and_stopped():
+    assert make([STILL, press("discard")])[0].run_episode(0) == Outcome.DISCARDED
+    run, env, _ = make([])
+    assert run.run_episode(0, enough=lambda: len(env.unwrapped.actions) == 2) == Outcome.STOPPED
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(session, "POLL", 0.001)
+
+
+@pytest.mark.parametrize("beginning", [MOVING, press("takeover")])
+def test_with_a_persons_device_the_first_motion_begins(quick, beginning):
+    run, env, told = make([STILL, STILL, beginning, MOVING, STILL, STILL], real_time=True)
+    run.run_episode(0)
+    assert told == [("Move to begin", True), ("", False)]
+    assert [action[0] for action in env.unwrapped.actions] == [1, 0, 0]
+
+
+def test_while_it_waits_the_episode_can_be_thrown_away(quick):
+    run, env, _ = make([STILL, press("discard")], real_time=True)
+    assert run.run_episode(0) == Outcome.DISCARDED and env.unwrapped.actions == []
+
+
+def test_pause_halts_until_the_next_press(quick):
+    run, env, told = make([MOVING, press("pause"), MOVING, MOVING, press("pause"), STILL])
+    assert run.run_episode(0) == Outcome.SUCCESS
+    assert [action[0] for action in env.unwrapped.actions] == [1, 0, 0]
+    assert [halted for _, halted in told] == [True, False] and "Paused" in told[0][0]
+
+
+def test_a_device_that_is_gone_halts_until_it_is_back(quick):
+    run, env, told = make([MOVING, GONE, GONE, GONE, STILL, STILL])
+    assert run.run_episode(0) == Outcome.SUCCESS
+    assert len(env.unwrapped.actions) == 3 and "gone" in told[0][0]
+
+
+def test_a_persons_session_keeps_real_time(quick):
+    env = Ending(GenericEnv(), 6)
+    env.metadata = {"render_fps": 50}
+    run, _, _ = make([MOVING] * 7, env, real_time=True)
+    began = time.monotonic()
+    run.run_episode(0)
+    assert 5 / 50 <= time.monotonic() - began
+
+
+def test_a_session_needs_a_person():
+    with pytest.raises(ConfigError, match="with a device"):
+        Session(GenericEnv())

@@ -1,0 +1,26 @@
+import doctest
+
+import numpy as np
+import pytest
+
+from hilserl_envs.errors import ConfigError
+from hilserl_envs.teleop import FakeDevice, TeleopCommand
+from hilserl_envs.wrappers import FrameLabels, Intervention, frame_labels
+from tests.generic_env import GenericEnv
+
+
+def test_a_held_button_labels_the_frame():
+    roles = [(), ("success",), ("failure",), ("success", "failure"), ("success", "takeover")]
+    device = FakeDevice([TeleopCommand(held=frozenset(held)) for held in roles])
+    env = FrameLabels(Intervention(GenericEnv(), device))
+    env.reset(seed=0)
+    assert [env.step(np.zeros(7))[4]["label"] for _ in roles] == [-1, 1, 0, -1, 1]
+
+
+def test_without_a_device_there_is_nobody_to_ask():
+    with pytest.raises(ConfigError, match="outside of one"):
+        FrameLabels(GenericEnv())
+
+
+def test_the_example_in_the_docstring_runs():
+    assert doctest.testmod(frame_labels).failed == 0
