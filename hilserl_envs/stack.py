@@ -18,6 +18,7 @@ from hilserl_envs.wrappers import (
     FlattenProprioception,
     GripperPenalty,
     Intervention,
+    RealTime,
     RelativeFrame,
     RotationRepresentation,
     ScriptedOverseer,
@@ -45,9 +46,9 @@ def make_env(
     """A task in the standard stack of the paper.
 
     From inside out: `FixedGripper` (where `gripper` is given), `RelativeFrame`,
-    `ActionSubspace` (`axes`), `Intervention` (`device`) or `ScriptedOverseer` (`overseer`),
-    `RotationRepresentation`, `CropImages` (`crops`), `GripperPenalty` (`gripper_penalty`),
-    `FlattenProprioception` (unless `flatten` is False).
+    `ActionSubspace` (`axes`), `Intervention` (`device`, with `RealTime` if a person holds
+    it) or `ScriptedOverseer` (`overseer`), `RotationRepresentation`, `CropImages` (`crops`),
+    `GripperPenalty` (`gripper_penalty`), `FlattenProprioception` (unless `flatten` is False).
 
     Example:
         >>> import hilserl_envs
@@ -111,7 +112,8 @@ def _watched(
             raise ConfigError("make_env: intervention is a person's, overseer a script's; give one of them")
         return ScriptedOverseer(env, "expert" if device is None else device, **overseer)
     if device is not None:
-        return Intervention(env, device, **(intervention or {}))
+        env = Intervention(env, device, **(intervention or {}))
+        return RealTime(env) if env.device.real_time else env
     if intervention is not None:
         raise ConfigError("make_env: intervention needs a device")
     return env

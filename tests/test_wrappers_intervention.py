@@ -10,6 +10,7 @@ from gymnasium.wrappers import FrameStackObservation, TimeAwareObservation
 
 import hilserl_envs
 from hilserl_envs.errors import ActionError, ConfigError
+from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.poses import rotate, saturate
 from hilserl_envs.robot import ArmState, RobotState
 from hilserl_envs.teleop import ArmMotion, FakeDevice, TeleopCommand
@@ -22,7 +23,7 @@ from hilserl_envs.wrappers import (
     RotationRepresentation,
     intervention,
 )
-from tests.generic_env import GenericEnv
+from tests.generic_env import GenericEnv, TwoArms
 
 
 def drive(rng: np.random.Generator, arms=("arm",), grippers=("close", "stay", "open")) -> TeleopCommand:
@@ -224,6 +225,28 @@ def test_corrections_replayed_in_the_twin_move_the_arm_the_same(frame, gripper, 
         np.testing.assert_allclose(first["state"], second["state"], atol=1e-6)
     poses = [e.unwrapped.robot_state.arms["arm"].tcp_pose for e in (env, again)]
     np.testing.assert_allclose(*poses, atol=1e-6)
+    env.close()
+    again.close()
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_corrections_replayed_in_a_twin_of_two_arms_move_both_the_same(relative):
+    rng, device, states = np.random.default_rng(2), FakeDevice(), []
+    inner, plain = FrankaEnv(TwoArms(), obs="state"), FrankaEnv(TwoArms(), obs="state")
+    env = Intervention(RelativeFrame(inner) if relative else inner, device)
+    again = RelativeFrame(plain) if relative else plain
+    for each in (env, again):
+        each.reset(seed=1)
+    for _ in range(5):
+        device.commands = [drive(rng, names(2))]
+        *_, info = env.step(env.action_space.sample())
+        again.step(info["intervene_action"])
+        states.append([each.unwrapped.robot_state.arms for each in (env, again)])
+    for corrected, replayed in states:
+        for arm in names(2):
+            np.testing.assert_allclose(corrected[arm].tcp_pose, replayed[arm].tcp_pose, atol=1e-6)
+    start, end = states[0][0], states[-1][0]
+    assert all(np.linalg.norm(end[arm].tcp_pose[:3] - start[arm].tcp_pose[:3]) > 1e-3 for arm in names(2))
     env.close()
     again.close()
 

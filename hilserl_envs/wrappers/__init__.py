@@ -8,9 +8,11 @@ from hilserl_envs.wrappers.fixed_gripper import FixedGripper
 from hilserl_envs.wrappers.frame_labels import FrameLabels
 from hilserl_envs.wrappers.gripper_penalty import GripperPenalty
 from hilserl_envs.wrappers.intervention import Intervention
+from hilserl_envs.wrappers.live_view import LiveView
 from hilserl_envs.wrappers.overseer import ScriptedOverseer
 from hilserl_envs.wrappers.person_reward import PersonReward
 from hilserl_envs.wrappers.proprioception import FlattenProprioception
+from hilserl_envs.wrappers.real_time import RealTime
 from hilserl_envs.wrappers.relative_frame import RelativeFrame
 from hilserl_envs.wrappers.rotation import RotationRepresentation
 
@@ -25,7 +27,9 @@ __all__ = [
     "FrameLabels",
     "GripperPenalty",
     "Intervention",
+    "LiveView",
     "PersonReward",
+    "RealTime",
     "RelativeFrame",
     "RotationRepresentation",
     "ScriptedOverseer",

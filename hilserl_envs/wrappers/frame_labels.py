@@ -7,12 +7,13 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from hilserl_envs.errors import ConfigError
+from hilserl_envs.recording.schema import LABELS
 
-SUCCESS, FAILURE, UNLABELLED = 1, 0, -1
+UNLABELLED = 0
 
 
 class FrameLabels(gymnasium.Wrapper, RecordConstructorArgs):
-    """Writes what is held on the device to `info["label"]`: 1 "success", 0 "failure", -1 neither or both.
+    """Writes what is held on the device to `info["label"]`: 1 "success", -1 "failure", 0 neither or both.
 
     The label is of the frame that the person saw while they held it: of the observation
     that the step's action answers to, not of the one that comes of it.
@@ -25,10 +26,13 @@ class FrameLabels(gymnasium.Wrapper, RecordConstructorArgs):
         >>> env = FrameLabels(Intervention(env, "expert"))
         >>> observation, info = env.reset(seed=0)
         >>> env.step(env.action_space.sample())[4]["label"]
-        0
+        -1
 
     Args:
         env: with `Intervention` in it.
+
+    Attributes:
+        counts: labelled frames of this episode, by label.
 
     Raises:
         ConfigError: without.
@@ -41,9 +45,17 @@ class FrameLabels(gymnasium.Wrapper, RecordConstructorArgs):
             raise ConfigError(
                 "FrameLabels reads the buttons that Intervention reports; put it outside of one"
             )
+        self.counts = dict.fromkeys(LABELS, 0)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
+        self.counts = dict.fromkeys(LABELS, 0)
+        return self.env.reset(seed=seed, options=options)
 
     def step(self, action: np.ndarray) -> tuple:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        held = info["teleop"].held & {"success", "failure"}
-        label = UNLABELLED if len(held) != 1 else SUCCESS if "success" in held else FAILURE
+        held = [role for role in info["teleop"].held if role in LABELS]
+        label = UNLABELLED
+        if len(held) == 1:
+            label = LABELS[held[0]]
+            self.counts[held[0]] += 1
         return observation, reward, terminated, truncated, {**info, "label": label}

@@ -1,0 +1,34 @@
+"""What a test needs besides this package: skipped where it is missing, but never in CI."""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib.util
+import os
+import shutil
+
+import pytest
+
+
+def program(name: str, package: str) -> None:
+    """Go on only where a program is installed; `package` is Debian's."""
+    if shutil.which(name) is None:
+        _without(f"{name}: apt-get install {package}")
+
+
+def library(name: str, package: str) -> None:
+    """Go on only where a shared library, such as "usb-1.0", is installed."""
+    if ctypes.util.find_library(name) is None:
+        _without(f"the library {name}: apt-get install {package}")
+
+
+def module(name: str) -> None:
+    """Go on only where a module of the extra [teleop] is installed."""
+    if importlib.util.find_spec(name) is None:
+        _without(f'the module {name}: pip install "hilserl_envs[teleop]"')
+
+
+def _without(what: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must have {what}")
+    pytest.skip(f"needs {what}")
