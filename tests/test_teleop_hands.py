@@ -55,6 +55,11 @@ def test_with_both_gripper_buttons_down_it_squeezes():
     assert Hands(ONE).command([Hand(held=frozenset({"open", "close"}))]).arms["arm"].gripper == "close"
 
 
+def test_who_presses_the_gripper_button_of_an_arm_without_one_does_not_act():
+    for role in ("gripper", "close", "open"):
+        assert not Hands(BARE).command([press(role)]).acting
+
+
 def test_a_device_that_says_nonsense_moves_nothing():
     assert not Hands(ONE).command([Hand(np.array([np.nan, 1, 1, 1, 1, 1]))]).acting
     motion = Hands(ONE).command([Hand(np.full(6, 7.0))]).arms["arm"].motion

@@ -42,6 +42,7 @@ class Hands:
 
     def __init__(self, layout: Sequence[ArmAction]):
         self.arms = tuple(arm.name for arm in layout)
+        self._grippers = {arm.name for arm in layout if arm.gripper}
         self._selected = 0
         self._closed = dict.fromkeys(self.arms, False)
 
@@ -75,6 +76,8 @@ class Hands:
         for command in ("open", "close"):  # with both held it closes: rather squeeze than drop
             if command in hand.held | hand.pressed:
                 gripper = command
+        if arm not in self._grippers:
+            gripper = "stay"
         if gripper != "stay":
             self._closed[arm] = gripper == "close"
         motion = np.asarray(hand.motion, dtype=np.float64)
