@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench lerobot clean
 
 demo: $(VENV)/installed
 	$(BIN)/hilserl demo
@@ -19,8 +19,17 @@ lint: $(VENV)/installed-for-tests
 bench: $(VENV)/installed-for-tests
 	$(BIN)/python -m tests.benchmarks
 
+# LeRobot in an environment of its own, 8 GB with the CUDA build of PyTorch that PyPI has for Linux:
+# with it the tests have LeRobot read what we export.
+lerobot: .venv-lerobot/installed
+
+.venv-lerobot/installed:
+	$(PYTHON) -m venv .venv-lerobot
+	.venv-lerobot/bin/pip install --quiet --disable-pip-version-check 'lerobot>=0.4,<0.7'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lerobot build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/system

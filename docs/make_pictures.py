@@ -1,21 +1,25 @@
-"""Make the pictures of the README: one per task from an expert's episode, one of the arm.
+"""Make the pictures of the README: one per task from an expert's episode, the arm, the operator's page.
 
 Run it again when a task or the arm looks different: python docs/make_pictures.py
 """
 
 from __future__ import annotations
 
+import io
+import shutil
 from pathlib import Path
 
 import gymnasium as gym
 import mujoco
 import numpy as np
+from PIL import Image
 
-import hilserl_envs  # noqa: F401  registers the tasks
+import hilserl_envs
 from hilserl_envs.images import fit_image, save_png
 from hilserl_envs.policies import ExpertPolicy
 from hilserl_envs.tasks import TASKS
 from hilserl_envs.twin.rendering import Renderer
+from hilserl_envs.wrappers import LiveView
 
 FOLDER = Path(__file__).parent / "images"
 SIZE = (480, 640)
@@ -23,6 +27,33 @@ DRAWN = (960, 1280)  # then halved: smoother edges
 # When an episode is worth a look, as a fraction of its steps.
 MOMENTS = {"PickCube": 0.85, "RamInsertion": 0.55}
 SEED = 1
+
+
+def picture_of_page() -> np.ndarray:
+    """The operator's page, in Chromium, while somebody drives."""
+    from playwright.sync_api import sync_playwright
+
+    env = LiveView(hilserl_envs.make_env("PickCube", device="browser"))
+    env.reset(seed=SEED)
+    env.note(message="Move to begin", wanted=20)
+    idle = np.zeros(env.action_space.shape)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(env.get_wrapper_attr("device").url)
+        page.wait_for_selector("text=PickCube")
+        env.note(message="")
+        for key, steps in (("s", 6), ("f", 12)):
+            page.keyboard.down(key)
+            for _ in range(steps):
+                *_, info = env.step(idle)
+            assert info["intervened"]
+            page.wait_for_timeout(300)
+            if key == "s":
+                page.keyboard.up(key)
+        picture = page.screenshot()
+    env.close()
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
 
 
 def picture_of_task(env_id: str, moment: float) -> np.ndarray:
@@ -76,6 +107,7 @@ def save(name: str, picture: np.ndarray) -> None:
 
 def main() -> None:
     save("arm", picture_of_arm())
+    save("operator", picture_of_page())
     for env_id, task in TASKS.items():
         save(task.__name__, picture_of_task(env_id, MOMENTS.get(task.__name__, 0.7)))
 

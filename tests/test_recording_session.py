@@ -1,7 +1,5 @@
 """A session goes at the person's pace: waits for them, halts, discards, stops."""
 
-import time
-
 import gymnasium
 import numpy as np
 import pytest
@@ -96,15 +94,6 @@ def test_a_device_that_is_gone_halts_until_it_is_back(quick):
     run, env, told = make([MOVING, GONE, GONE, GONE, STILL, STILL])
     assert run.run_episode(0) == Outcome.SUCCESS
     assert len(env.unwrapped.actions) == 3 and "gone" in told[0][0]
-
-
-def test_a_persons_session_keeps_real_time(quick):
-    env = Ending(GenericEnv(), 6)
-    env.metadata = {"render_fps": 50}
-    run, _, _ = make([MOVING] * 7, env, real_time=True)
-    began = time.monotonic()
-    run.run_episode(0)
-    assert 5 / 50 <= time.monotonic() - began
 
 
 def test_a_session_needs_a_person():

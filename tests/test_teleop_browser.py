@@ -18,14 +18,11 @@ from hilserl_envs.teleop import TeleopCommand, make_device
 from hilserl_envs.teleop.browser import Browser, BrowserSettings
 from hilserl_envs.teleop.gamepad_mapping import read_mapping
 from hilserl_envs.teleop.keys import START
-from tests import needs
+from tests.conftest import CHROMIUM_ARGUMENTS, FAR
 from tests.generic_env import GenericEnv
 
 ONE, TWO = GenericEnv().action_layout, GenericEnv(arms=2).action_layout
 NO_GRIPPER = GenericEnv(gripper=False).action_layout
-# To a browser a page from this name is not a local one.
-FAR = "robot.example"
-ARGUMENTS = ["--no-sandbox", f"--host-resolver-rules=MAP {FAR} 127.0.0.1"]
 
 GAMEPAD = """
 window.pad = {id: "Test Pad", index: 0, connected: true, mapping: "standard", axes: [0, 0, 0, 0],
@@ -54,26 +51,6 @@ Object.defineProperty(navigator, "hid", {value: hid});
 FRENCH = """
 Object.defineProperty(navigator, "keyboard", {value: {getLayoutMap: async () => new Map([["KeyW", "z"]])}});
 """
-
-
-@pytest.fixture(scope="module")
-def playwright():
-    needs.program("chromium", "chromium")
-    for name in ("playwright", "waitress", "simplejpeg"):
-        needs.module(name)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright
-
-
-@pytest.fixture(scope="module")
-def chromium(playwright):
-    import shutil
-
-    browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-    yield browser
-    browser.close()
 
 
 class Desk:
@@ -294,7 +271,13 @@ def test_a_killed_browser_stops_the_arm_within_the_timeout(playwright):
     device = Browser(ONE, BrowserSettings(timeout=timeout))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
-            ["chromium", "--headless", "--remote-debugging-port=0", f"--user-data-dir={folder}", *ARGUMENTS],
+            [
+                "chromium",
+                "--headless",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={folder}",
+                *CHROMIUM_ARGUMENTS,
+            ],
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # its children die with it, by the group's id
         )

@@ -14,7 +14,10 @@ def test_a_held_button_labels_the_frame():
     device = FakeDevice([TeleopCommand(held=frozenset(held)) for held in roles])
     env = FrameLabels(Intervention(GenericEnv(), device))
     env.reset(seed=0)
-    assert [env.step(np.zeros(7))[4]["label"] for _ in roles] == [-1, 1, 0, -1, 1]
+    assert [env.step(np.zeros(7))[4]["label"] for _ in roles] == [0, 1, -1, 0, 1]
+    assert env.counts == {"success": 2, "failure": 1}
+    env.reset()
+    assert env.counts == {"success": 0, "failure": 0}
 
 
 def test_without_a_device_there_is_nobody_to_ask():

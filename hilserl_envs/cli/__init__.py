@@ -44,9 +44,26 @@ def _commands() -> dict[str, type[Command]]:
     from hilserl_envs.cli.demo import Demo
     from hilserl_envs.cli.doctor import Doctor
     from hilserl_envs.cli.eval import Eval
+    from hilserl_envs.cli.export_dataset import Export
+    from hilserl_envs.cli.import_demos import Import
+    from hilserl_envs.cli.inspect import Inspect
+    from hilserl_envs.cli.label import Label
+    from hilserl_envs.cli.record import Record
+    from hilserl_envs.cli.replay import Replay
     from hilserl_envs.cli.tasks import Tasks
 
-    return {"demo": Demo, "doctor": Doctor, "eval": Eval, "tasks": Tasks}
+    return {
+        "demo": Demo,
+        "doctor": Doctor,
+        "eval": Eval,
+        "export": Export,
+        "import": Import,
+        "inspect": Inspect,
+        "label": Label,
+        "record": Record,
+        "replay": Replay,
+        "tasks": Tasks,
+    }
 
 
 def main(args: Sequence[str] | None = None) -> int:

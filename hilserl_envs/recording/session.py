@@ -1,4 +1,4 @@
-"""A person's session: episode after episode at their pace, until there are enough."""
+"""A person's session: episode after episode, at their pace."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ class Outcome(Enum):
 class Session:
     """Runs episodes in which a person acts, and nobody else.
 
-    With a device in somebody's hand, time passes at its real pace, and an episode starts
-    with their first motion. "pause" halts between two steps and goes on at the next
-    press; so does a device that is gone, until it is back. "discard" ends the episode.
+    With a device in somebody's hand an episode starts with their first motion. "pause"
+    halts between two steps and goes on at the next press; so does a device that is gone,
+    until it is back. "discard" ends the episode.
 
     Args:
-        env: with `Intervention` in it; its zero action leaves the arm where it is.
+        env: with `Intervention` in it, and for a person `RealTime`; its zero action leaves
+            the arm where it is.
         tell: called with a line for the person whenever there is something new to say,
             and with whether the session is halted.
 
@@ -47,7 +48,6 @@ class Session:
         self._env, self._tell = env, tell
         self._device: Device = env.get_wrapper_attr("device")
         self._idle = np.zeros(env.action_space.shape, np.float32)
-        self._step_seconds = 1 / env.metadata.get("render_fps", 10)
 
     def run_episode(self, seed: int, enough: Callable[[], bool] = lambda: False) -> Outcome:
         """One episode, from its reset on.
@@ -59,7 +59,6 @@ class Session:
         self._env.reset(seed=seed)
         if self._device.real_time and not self._wait(_starts, "Move to begin"):
             return Outcome.DISCARDED
-        due = time.monotonic()
         while True:
             *_, terminated, truncated, info = self._env.step(self._idle)
             command = info["teleop"]
@@ -74,14 +73,9 @@ class Session:
             if "pause" in command.pressed:
                 if not self._wait(_resumes, "Paused: press again to go on"):
                     return Outcome.DISCARDED
-                due = time.monotonic()
             elif not command.connected:
                 if not self._wait(_is_back, "The device is gone: the arm waits until it is back"):
                     return Outcome.DISCARDED
-                due = time.monotonic()
-            if self._device.real_time:
-                due = max(due + self._step_seconds, time.monotonic() - self._step_seconds)
-                time.sleep(max(0.0, due - time.monotonic()))
 
     def _wait(self, over: Callable[[TeleopCommand], bool], line: str) -> bool:
         """Look at the device until it is over; False if the episode was discarded meanwhile."""

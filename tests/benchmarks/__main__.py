@@ -7,13 +7,14 @@ import sys
 from dataclasses import asdict
 
 from hilserl_envs.errors import check_name
-from tests.benchmarks import contact, footprint, law_overhead, peer, rendering, vector
+from tests.benchmarks import contact, devices, footprint, law_overhead, peer, rendering, vector
 
 BENCHMARKS = {
     "law_overhead": law_overhead,
     "rendering": rendering,
     "vector": vector,
     "footprint": footprint,
+    "devices": devices,
     "peer": peer,
     "contact": contact,
 }

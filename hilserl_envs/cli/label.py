@@ -1,0 +1,72 @@
+"""`hilserl label`: frames of success and failure for a reward classifier."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from hilserl_envs.cli.session import SessionCommand, Teller
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label(SessionCommand):
+    """Record frames labelled by a key or button held: success, or failure.
+
+    Every step is recorded; those without a label (neither held, or both) train no classifier.
+    """
+
+    successes: int = 200
+    """How many frames of success the folder shall hold in the end."""
+    failures: int = 1000
+    """How many of failure."""
+
+    def run(self) -> dict:
+        from tqdm import tqdm
+
+        from hilserl_envs.errors import ConfigError
+        from hilserl_envs.recording import EpisodeStore, RecordEpisodes
+        from hilserl_envs.recording.labels import count_labels
+        from hilserl_envs.recording.session import Outcome, Session
+        from hilserl_envs.wrappers import FrameLabels
+
+        wanted = {"success": self.successes, "failure": self.failures}
+        if min(wanted.values()) < 0 or not any(wanted.values()):
+            raise ConfigError(f"--successes and --failures are at least 0, one of them more; got {wanted}")
+        env = labels = FrameLabels(self.make_env(ends_on_success=False))
+        try:
+            env = recorder = RecordEpisodes(
+                env,
+                self.out,
+                "all",
+                self.image_format,
+                extras={"label": "int8"},
+                session={"command": "label", "device": self.device, "seed": self.seed},
+            )
+            env = self.with_view(env)
+            session = Session(env, Teller(env))
+            counts = before = count_labels(EpisodeStore(self.out))
+            with tqdm(total=sum(wanted.values()), unit="frame", file=sys.stderr, disable=None) as bar:
+
+                def enough() -> bool:
+                    nonlocal counts
+                    counts = {name: before[name] + labels.counts[name] for name in wanted}
+                    done = sum(min(counts[name], wanted[name]) for name in wanted)
+                    bar.update(done - bar.n)
+                    bar.set_postfix(counts)
+                    env.note(kept=done, wanted=bar.total)
+                    return done == bar.total
+
+                while not enough():
+                    outcome = session.run_episode(self.seed + recorder.recorded, enough)
+                    if outcome == Outcome.DISCARDED:
+                        recorder.discard()
+                    elif outcome == Outcome.STOPPED:
+                        recorder.end(why="enough frames")
+                    before = count_labels(EpisodeStore(self.out))
+                    labels.counts = dict.fromkeys(wanted, 0)
+            recorded = recorder.recorded
+        finally:
+            env.close()
+        said = ", ".join(f"{count} frames of {name}" for name, count in counts.items())
+        print(f"{self.out}: {said}, in {recorded} episodes")
+        return {"store": str(self.out), "labels": counts, "recorded": recorded}

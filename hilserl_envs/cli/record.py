@@ -1,0 +1,72 @@
+"""`hilserl record`: demonstrations onto disk."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+
+from hilserl_envs.cli.session import SessionCommand, Teller
+
+GRACE = 10.0  # at the time limit, for a person to say how it went [s]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(SessionCommand):
+    """Record demonstrations, until the folder holds as many successes as asked for.
+
+    A session that was interrupted goes on where it stopped when the same line is given again.
+    """
+
+    episodes: int = 20
+    """How many episodes the folder shall hold in the end."""
+    keep_all: bool = False
+    """Keep failures and time-outs too."""
+    reward: str = "task"
+    """Who says what success is: the task, or the person (buttons success and failure)."""
+
+    def run(self) -> dict:
+        from tqdm import tqdm
+
+        from hilserl_envs.errors import ConfigError, check_name
+        from hilserl_envs.recording import RecordEpisodes
+        from hilserl_envs.recording.session import Outcome, Session
+        from hilserl_envs.wrappers import PersonReward
+
+        by_task = check_name(self.reward, ("task", "person"), "reward") == "task"
+        if self.episodes < 1:
+            raise ConfigError(f"--episodes must be at least 1, got {self.episodes}")
+        env = self.make_env(ends_on_success=by_task)
+        began, counts = time.monotonic(), dict.fromkeys((outcome.value for outcome in Outcome), 0)
+        try:
+            if not by_task:
+                env = PersonReward(env, grace=GRACE)
+            env = recorder = RecordEpisodes(
+                env,
+                self.out,
+                "all" if self.keep_all else "success",
+                self.image_format,
+                session={"command": "record", "device": self.device, "seed": self.seed},
+            )
+            env = self.with_view(env)
+            session = Session(env, Teller(env))
+            present = recorder.kept
+            with tqdm(
+                total=self.episodes, initial=present, unit="episode", file=sys.stderr, disable=None
+            ) as bar:
+                while recorder.kept < self.episodes:
+                    env.note(kept=recorder.kept, wanted=self.episodes)
+                    outcome = session.run_episode(self.seed + recorder.recorded)
+                    if outcome == Outcome.DISCARDED:
+                        recorder.discard()
+                    counts[outcome.value] += 1
+                    bar.update(recorder.kept - bar.n)
+                    bar.set_postfix({name: count for name, count in counts.items() if count})
+            kept, recorded = recorder.kept, recorder.recorded
+        finally:
+            env.close()
+        seconds = time.monotonic() - began
+        new = kept - present
+        print(f"{self.out}: {kept} episodes kept of {recorded} recorded, {new} of them new, {seconds:.0f} s")
+        report = {"store": str(self.out), "kept": kept, "recorded": recorded}
+        return report | {"outcomes": counts, "seconds": seconds}

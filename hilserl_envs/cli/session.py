@@ -1,0 +1,86 @@
+"""What `hilserl record` and `hilserl label` share: a task, a device, a folder, a live view."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from hilserl_envs.cli import Command
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from hilserl_envs.wrappers import LiveView
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionCommand(Command):
+    """Settings of a session in which somebody acts."""
+
+    task: tyro.conf.Positional[str]
+    """A task, such as RamInsertion (see `hilserl tasks`)."""
+    device: str
+    """browser, keyboard, gamepad, spacemouse or expert; with settings: expert:noise=0.1,skill=0.9."""
+    out: Path
+    """Folder of the recording; an existing one is added to."""
+    seed: int = 0
+    """Of the first episode; each next one has the next."""
+    robot: str = "twin"
+    """What runs it: the twin, in this version."""
+    view: str = "auto"
+    """Live view: auto, window, browser or none. auto shows nothing to the scripted expert."""
+    image_format: str = "png"
+    """png (lossless), jpeg or raw."""
+    obs: str = "pixels"
+    """pixels, or both: with the twin's object poses."""
+    frame: str = "relative"
+    """Of actions and poses: relative (of the end effector, from the reset pose) or base."""
+    gripper: str | None = None
+    """closed, stay or open takes the gripper out of the action."""
+    device_frame: str = "base"
+    """Axes of the person's motions: base or tcp."""
+    heading: float = 0.0
+    """Where the person looks, about the base's z [rad]: 0 stands behind the arm, 3.14 faces it."""
+
+    def make_env(self, **arguments: Any) -> gymnasium.Env:
+        """The task in the standard stack, its state addressed by key, with the device in it."""
+        from hilserl_envs.errors import ConfigError
+        from hilserl_envs.stack import make_env
+
+        if self.seed < 0:
+            raise ConfigError(f"--seed must be at least 0, got {self.seed}")
+        return make_env(
+            self.task,
+            robot=self.robot,
+            obs=self.obs,
+            frame=self.frame,
+            gripper=self.gripper,
+            flatten=False,
+            device=self.device,
+            intervention={"frame": self.device_frame, "heading": self.heading},
+            **arguments,
+        )
+
+    def with_view(self, env: gymnasium.Env) -> LiveView:
+        """With the live view that was asked for."""
+        from hilserl_envs.wrappers import LiveView
+
+        nobody = self.view == "auto" and not env.get_wrapper_attr("device").real_time
+        return LiveView(env, "none" if nobody else self.view)
+
+
+class Teller:
+    """Tells a person who may look at the live view or at the terminal."""
+
+    def __init__(self, env: LiveView):
+        self._env, self._last = env, ""
+
+    def __call__(self, line: str, halted: bool) -> None:
+        self._env.note(message=line, paused=halted)
+        if line and line != self._last:
+            print(line, file=sys.stderr)
+        self._last = line
