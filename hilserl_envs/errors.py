@@ -2,7 +2,7 @@
 
 Each message says what was got, what was expected and what to do. All classes derive
 from `HilserlError`; those about a wrong value are `ValueError` too, those about a
-robot or a machine `RuntimeError`, so that generic handlers keep working.
+robot, a device, a recording or a machine `RuntimeError`, so that generic handlers keep working.
 """
 
 from __future__ import annotations
@@ -35,6 +35,14 @@ class RobotError(HilserlError, RuntimeError):
 
 class DivergedError(RobotError):
     """The simulation diverged; only a reset that teleports brings it back."""
+
+
+class DeviceError(HilserlError, RuntimeError):
+    """A teleoperation device that was there is gone."""
+
+
+class RecordingError(HilserlError, RuntimeError):
+    """A recording on disk is damaged or foreign, or cannot be written."""
 
 
 class RenderingError(HilserlError, RuntimeError):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hilserl_envs.recording import EpisodeStore, EpisodeWriter, Leaf, RecordingError, Schema
+from hilserl_envs.errors import RecordingError
+from hilserl_envs.recording import EpisodeStore, EpisodeWriter, Leaf, Schema
 from hilserl_envs.recording.files import EPISODES, META, STEPS
 
 SCHEMA = Schema({"state/x": Leaf((2,))}, {"images/eye": (2, 2, 3)}, Leaf((1,)))

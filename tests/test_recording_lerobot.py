@@ -12,8 +12,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from hilserl_envs.errors import ConfigError
-from hilserl_envs.recording import EpisodeStore, EpisodeWriter, Leaf, RecordingError, Schema
+from hilserl_envs.errors import ConfigError, RecordingError
+from hilserl_envs.recording import EpisodeStore, EpisodeWriter, Leaf, Schema
 from hilserl_envs.recording.lerobot import export_lerobot, files, import_lerobot
 
 ROOT = Path(__file__).parents[1]

@@ -7,8 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
-from hilserl_envs.errors import ConfigError
-from hilserl_envs.recording import LABELS, EpisodeStore, RecordingError
+from hilserl_envs.errors import ConfigError, RecordingError
+from hilserl_envs.recording import LABELS, EpisodeStore
 from hilserl_envs.recording.public_demos import import_public_demos
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hilserl_envs.recording import RecordingError
+from hilserl_envs.errors import RecordingError
 from hilserl_envs.recording.safe_pickle import load_plain_pickle
 
 PLAIN = {

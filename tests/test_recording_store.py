@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hilserl_envs.errors import ConfigError
-from hilserl_envs.recording import EpisodeStore, EpisodeWriter, Leaf, RecordingError, Schema
+from hilserl_envs.errors import ConfigError, RecordingError
+from hilserl_envs.recording import EpisodeStore, EpisodeWriter, Leaf, Schema
 from hilserl_envs.recording import store as store_module
 from hilserl_envs.recording.episode import is_kept
 from tests.recorder_process import RecorderProcess

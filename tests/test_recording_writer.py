@@ -7,8 +7,8 @@ import signal
 import numpy as np
 import pytest
 
-from hilserl_envs.errors import ConfigError
-from hilserl_envs.recording import EpisodeStore, EpisodeWriter, Leaf, RecordingError, Schema, describe_env
+from hilserl_envs.errors import ConfigError, RecordingError
+from hilserl_envs.recording import EpisodeStore, EpisodeWriter, Leaf, Schema, describe_env
 from hilserl_envs.wrappers import FlattenProprioception, RelativeFrame
 from tests.generic_env import GenericEnv
 

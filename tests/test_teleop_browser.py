@@ -19,6 +19,7 @@ from hilserl_envs.teleop.browser import Browser, BrowserSettings
 from hilserl_envs.teleop.gamepad_mapping import read_mapping
 from hilserl_envs.teleop.keys import START
 from tests.conftest import CHROMIUM_ARGUMENTS, FAR
+from tests.driven import Driven
 from tests.generic_env import GenericEnv
 
 ONE, TWO = GenericEnv().action_layout, GenericEnv(arms=2).action_layout
@@ -53,7 +54,7 @@ Object.defineProperty(navigator, "keyboard", {value: {getLayoutMap: async () => 
 """
 
 
-class Desk:
+class Desk(Driven):
     """A device, and pages of it in a browser."""
 
     def __init__(self, chromium, layout=ONE, **settings):
@@ -71,14 +72,6 @@ class Desk:
         page.goto(self.device.url.replace("127.0.0.1", host))
         page.wait_for_selector("#mode:has-text('PAUSED')")
         return page
-
-    def until(self, true: Callable[[TeleopCommand], bool], timeout: float = 3.0) -> TeleopCommand:
-        """The first command of which something is true."""
-        end = time.monotonic() + timeout
-        while not true(command := self.device.read()):
-            assert time.monotonic() < end, f"it never came true; the last command was {command}"
-            time.sleep(0.005)
-        return command
 
     def motion(self, **expected: float) -> None:
         """Wait until the arm is moved just so, by axis; x=1, rz=-0.5."""

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from hilserl_envs.teleop.gamepad import Gamepad, GamepadSettings
 from hilserl_envs.teleop.gamepad_process import AXES as PAD_AXES
 from hilserl_envs.teleop.gamepad_process import BUTTONS
 from tests import needs
+from tests.driven import Driven
 from tests.generic_env import GenericEnv
 from tests.virtual_gamepad import UNKNOWN
 
@@ -34,7 +34,7 @@ PADS = {
 }
 
 
-class Pads:
+class Pads(Driven):
     """A process full of pads, and the device that reads one of them."""
 
     def __init__(self, pipe: Path, monkeypatch: pytest.MonkeyPatch):
@@ -54,14 +54,6 @@ class Pads:
         """Move the newest pad; nothing of it has happened before."""
         with open(self._pipe, "w") as pipe:
             pipe.write("".join(json.dumps(command) + "\n" for command in commands))
-
-    def until(self, true, timeout: float = 5.0):
-        """The first command of which something is true."""
-        end = time.monotonic() + timeout
-        while not true(command := self.device.read()):
-            assert time.monotonic() < end, f"still {command}"
-            time.sleep(0.005)
-        return command
 
 
 @pytest.fixture

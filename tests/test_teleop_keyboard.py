@@ -14,6 +14,7 @@ from hilserl_envs.errors import ConfigError
 from hilserl_envs.teleop import keyboard as module
 from hilserl_envs.teleop.keyboard import Keyboard, KeyboardSettings
 from tests import needs
+from tests.driven import Driven
 from tests.generic_env import GenericEnv
 
 ONE, TWO = GenericEnv().action_layout, GenericEnv(arms=2).action_layout
@@ -39,7 +40,7 @@ class Display:
         self._server.wait()
 
 
-class Keys:
+class Keys(Driven):
     """Presses keys as a person does, and reads the device that hears them."""
 
     def __init__(self):
@@ -55,14 +56,6 @@ class Keys:
             self.type("key", "F9")
             self.until(lambda command: self.device.armed)
         return self.device
-
-    def until(self, true, timeout: float = 5.0):
-        """The first command of which something is true."""
-        end = time.monotonic() + timeout
-        while not true(command := self.device.read()):
-            assert time.monotonic() < end, f"still {command}"
-            time.sleep(0.005)
-        return command
 
     def settle(self):
         """The command once everything typed has been heard."""

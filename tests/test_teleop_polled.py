@@ -7,9 +7,10 @@ import time
 import numpy as np
 import pytest
 
+from hilserl_envs.errors import DeviceError
 from hilserl_envs.teleop import polled
 from hilserl_envs.teleop.hands import Hand
-from hilserl_envs.teleop.polled import Lost, PolledDevice
+from hilserl_envs.teleop.polled import PolledDevice
 from tests.generic_env import GenericEnv
 
 LAYOUT = GenericEnv().action_layout
@@ -69,7 +70,7 @@ def test_a_press_between_two_reads_is_read_once():
 
 def test_a_lost_device_gives_nothing_says_so_once_and_comes_back(caplog):
     device = Scripted([Hand(X, held=frozenset({"takeover"}), pressed=frozenset({"takeover"}))])
-    device.say = Lost("the cable is out")
+    device.say = DeviceError("the cable is out")
     device.look(3)
     command = device.read()
     assert not command.connected and not command.acting
@@ -108,8 +109,8 @@ def test_what_a_hanging_device_said_last_does_not_stand(monkeypatch):
 
 
 def test_the_constructor_raises_what_the_first_look_raised():
-    with pytest.raises(Lost, match="nothing is plugged in"):
-        Scripted(Lost("nothing is plugged in"))
+    with pytest.raises(DeviceError, match="nothing is plugged in"):
+        Scripted(DeviceError("nothing is plugged in"))
 
 
 def test_an_episode_starts_with_an_open_gripper():

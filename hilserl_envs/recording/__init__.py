@@ -8,7 +8,7 @@ what lies where in a store's folder.
 from hilserl_envs.recording.describe import describe_env, rebuild_env
 from hilserl_envs.recording.episode import Episode, EpisodeInfo, Transitions
 from hilserl_envs.recording.recorder import RecordEpisodes
-from hilserl_envs.recording.schema import LABELS, Leaf, RecordingError, Schema
+from hilserl_envs.recording.schema import LABELS, Leaf, Schema
 from hilserl_envs.recording.store import EpisodeStore
 from hilserl_envs.recording.writer import EpisodeWriter
 
@@ -20,7 +20,6 @@ __all__ = [
     "EpisodeWriter",
     "Leaf",
     "RecordEpisodes",
-    "RecordingError",
     "Schema",
     "Transitions",
     "describe_env",

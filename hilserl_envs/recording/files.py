@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError
-from hilserl_envs.recording.schema import RecordingError, Schema
+from hilserl_envs.errors import ConfigError, RecordingError
+from hilserl_envs.recording.schema import Schema
 
 FORMAT = 1
 META, STEPS, EPISODES, LOCK = "meta.json", "steps.bin", "episodes.jsonl", "lock"

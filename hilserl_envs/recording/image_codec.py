@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -50,29 +48,12 @@ def _from_raw(data: Bytes, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def to_png(image: np.ndarray) -> bytes:
-    """An RGB image as PNG, made for speed.
-
-    Every row as the difference to the one above it, then run lengths and Huffman codes
-    only (zlib's Z_RLE): on a camera's noise that takes a quarter of the time of Pillow's
-    fastest setting, and fewer bytes. Source of the format: the PNG specification, ISO
-    15948, sections 5 and 9.
-    """
-    height, width, _ = image.shape
-    rows = np.ascontiguousarray(image).reshape(height, 3 * width)
-    filtered = np.empty((height, 1 + 3 * width), np.uint8)
-    filtered[:, 0] = 2  # filter type "up"
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_RLE)
-    data = packer.compress(filtered) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
-    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, content) for name, content in chunks)
-
-
-def _chunk(name: bytes, content: bytes) -> bytes:
-    check = zlib.crc32(content, zlib.crc32(name))
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+    """An RGB image as PNG, made for speed rather than size."""
+    packed = io.BytesIO()
+    # Run lengths and Huffman codes only: on a camera's noise faster than a search for repeats,
+    # and no larger.
+    Image.fromarray(image).save(packed, "PNG", compress_level=1, compress_type=Image.RLE)
+    return packed.getvalue()
 
 
 def _from_png(data: Bytes, shape: tuple[int, int, int]) -> np.ndarray:

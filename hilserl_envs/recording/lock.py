@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from hilserl_envs.errors import ConfigError
+from hilserl_envs.errors import ConfigError, RecordingError
 from hilserl_envs.recording.files import LOCK
-from hilserl_envs.recording.schema import RecordingError
 
 # Stores that a process has locked: its own locks don't stop it, and a fork does not inherit them.
 _locked: dict[Path, int] = {}

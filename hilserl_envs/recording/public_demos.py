@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError, check_name
+from hilserl_envs.errors import ConfigError, RecordingError, check_name
 from hilserl_envs.recording.safe_pickle import load_plain_pickle
-from hilserl_envs.recording.schema import LABELS, Leaf, RecordingError, Schema
+from hilserl_envs.recording.schema import LABELS, Leaf, Schema
 from hilserl_envs.recording.writer import EpisodeWriter
 
 _PENALTY = "grasp_penalty"

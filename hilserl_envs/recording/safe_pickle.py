@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from hilserl_envs.recording.schema import RecordingError
+from hilserl_envs.errors import RecordingError
 
 # Codes of the extension registry can go past `find_class`; persistent ids and buffers lie
 # outside of the file.

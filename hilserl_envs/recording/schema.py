@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from hilserl_envs.errors import ConfigError, HilserlError, check_name
+from hilserl_envs.errors import ConfigError, check_name
 
 RESET, STEP = 0, 1  # kinds of records
 IMAGE_FORMATS = ("png", "raw", "jpeg")
@@ -20,10 +20,6 @@ IMAGE_FORMATS = ("png", "raw", "jpeg")
 LABELS = {"success": 1, "failure": -1}
 
 _IMAGE_REFERENCE = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc", "<u4")])
-
-
-class RecordingError(HilserlError, RuntimeError):
-    """A recording on disk is damaged or foreign, or cannot be written."""
 
 
 @dataclass(frozen=True)

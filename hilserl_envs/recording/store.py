@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hilserl_envs.errors import ConfigError, check_name
+from hilserl_envs.errors import ConfigError, RecordingError, check_name
 from hilserl_envs.recording import files
 from hilserl_envs.recording.episode import Episode, EpisodeInfo, Transitions, is_kept
 from hilserl_envs.recording.image_codec import image_codec
-from hilserl_envs.recording.schema import STEP, RecordingError, Schema
+from hilserl_envs.recording.schema import STEP, Schema
 
 _OF_STEPS = ("action", "reward", "terminated", "truncated", "intervened")
 

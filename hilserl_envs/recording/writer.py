@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError, check_name
+from hilserl_envs.errors import ConfigError, RecordingError, check_name
 from hilserl_envs.recording import files
 from hilserl_envs.recording.describe import check_same, json_value, versions
 from hilserl_envs.recording.image_codec import image_codec
 from hilserl_envs.recording.lock import lock
-from hilserl_envs.recording.schema import RESET, STEP, Leaf, RecordingError, Schema, flatten
+from hilserl_envs.recording.schema import RESET, STEP, Leaf, Schema, flatten
 
 _STEPS, _EPISODES = PurePath(files.STEPS), PurePath(files.EPISODES)
 OUTCOMES = ("success", "failure", "timeout", "stopped")

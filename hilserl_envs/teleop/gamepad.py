@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError, check_fields, checked_names, ranged
+from hilserl_envs.errors import ConfigError, DeviceError, check_fields, checked_names, ranged
 from hilserl_envs.tasks.setup import AXES, ArmAction
 from hilserl_envs.teleop import gamepad_process
 from hilserl_envs.teleop.device import ROLES
 from hilserl_envs.teleop.gamepad_mapping import DEFAULT, GamepadMapping, read_mapping
 from hilserl_envs.teleop.hands import Hand, without_dead_zone
 from hilserl_envs.teleop.keys import FINE, MOTIONS
-from hilserl_envs.teleop.polled import Lost, PolledDevice
+from hilserl_envs.teleop.polled import PolledDevice
 
 PROCESS = Path(gamepad_process.__file__)
 DOWN = 0.5  # a trigger pulled further than this is a pressed button
@@ -91,7 +91,7 @@ class Gamepad(PolledDevice):
 
     Raises:
         ConfigError: no pad, a wrong mapping file, or a missing package.
-        Lost: the process that reads the pad does not run.
+        DeviceError: the process that reads the pad does not run.
     """
 
     Settings = GamepadSettings
@@ -113,7 +113,7 @@ class Gamepad(PolledDevice):
         running = self._receive()
         if not running or time.monotonic() - self._heard > SILENCE_LIMIT:
             self._shut()
-            raise Lost(f"the process that reads it {'hangs' if running else 'ended'}")
+            raise DeviceError(f"the process that reads it {'hangs' if running else 'ended'}")
         if self._levels is None:
             raise self._missing()
         pressed, self._pressed = self._pressed, set()
@@ -183,9 +183,9 @@ class Gamepad(PolledDevice):
             motion *= self._settings.fine
         return Hand(motion, frozenset(held & set(ROLES)), frozenset(presses & set(ROLES)))
 
-    def _missing(self) -> ConfigError | Lost:
+    def _missing(self) -> ConfigError | DeviceError:
         if self._name is not None:
-            return Lost(f"{self._name} is unplugged, or its radio is lost")
+            return DeviceError(f"{self._name} is unplugged, or its radio is lost")
         wanted = f" called {self._settings.pad!r}" if self._settings.pad else ""
         if self._unknown:
             known = (

@@ -22,10 +22,6 @@ STALE = 0.5  # what the thread saw longer ago is not what the person does now [s
 log = logging.getLogger("hilserl_envs.teleop")
 
 
-class Lost(HilserlError, RuntimeError):
-    """A device that was there is gone."""
-
-
 class PolledDevice(Device):
     """Looks at a device from a thread, so that `read` has the newest at once.
 

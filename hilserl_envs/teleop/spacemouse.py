@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hilserl_envs.errors import ConfigError, check_fields, checked_names, ranged
+from hilserl_envs.errors import ConfigError, DeviceError, check_fields, checked_names, ranged
 from hilserl_envs.tasks.setup import ArmAction
 from hilserl_envs.teleop.hands import Hand, button_roles, without_dead_zone
-from hilserl_envs.teleop.polled import Lost, PolledDevice, log
+from hilserl_envs.teleop.polled import PolledDevice, log
 
 MULTI_AXIS_CONTROLLER = (0x01, 0x08)  # HID usage page and usage
 UNKNOWN_USAGE = (0, 0)  # what older hidapi libraries say of everything
@@ -202,7 +202,7 @@ class SpaceMouse(PolledDevice):
                 mouse.held = held
         except HIDException:
             self._shut()
-            raise Lost(f"{mouse.found} is unplugged") from None
+            raise DeviceError(f"{mouse.found} is unplugged") from None
         resting = now - mouse.heard > self._settings.silence
         return Hand(
             np.zeros(6) if resting else self._motion(state), frozenset(mouse.held), frozenset(pressed)

@@ -11,8 +11,8 @@ from typing import Any
 import av
 import numpy as np
 
+from hilserl_envs.errors import RecordingError
 from hilserl_envs.recording.lerobot import layout
-from hilserl_envs.recording.schema import RecordingError
 
 # A key frame every second frame, as LeRobot's own videos have, so that any frame is decoded fast.
 # "zerolatency" hands out every frame's bytes at once: the size of the file is known.

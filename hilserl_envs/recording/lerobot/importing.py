@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hilserl_envs.errors import RecordingError
 from hilserl_envs.recording.lerobot import layout
 from hilserl_envs.recording.lerobot.files import VideoReader
-from hilserl_envs.recording.schema import Leaf, RecordingError, Schema
+from hilserl_envs.recording.schema import Leaf, Schema
 from hilserl_envs.recording.writer import EpisodeWriter
 
 Columns = dict[str, np.ndarray]
