@@ -171,9 +171,7 @@ def test_a_request_waits_for_a_newer_frame(page, client):
     page.show({"front": picture(RED)}, Status())
     number = int(client.get("/frame?after=-1").headers["X-Frame"])
     threading.Timer(0.1, page.show, ({"front": picture(BLUE)}, Status())).start()
-    began = time.monotonic()
     answer = client.get(f"/frame?after={number}")
-    assert 0.05 < time.monotonic() - began < module.FRAME_WAIT
     assert int(answer.headers["X-Frame"]) == number + 1
 
 
@@ -212,16 +210,6 @@ def test_a_frame_is_encoded_once_and_only_if_somebody_asks(page, client, monkeyp
     for _ in range(3):
         assert client.get("/frame?after=-1").status_code == 200
     assert len(encoded) == 1
-
-
-def test_showing_costs_the_control_loop_nothing(page):
-    images = {"a": picture(RED, 480, 640), "b": picture(BLUE, 480, 640)}
-    costs = []
-    for _ in range(200):
-        began = time.perf_counter()
-        page.show(images, Status())
-        costs.append(time.perf_counter() - began)
-    assert np.median(costs) < 1e-4
 
 
 def test_the_page_can_be_part_of_another_app(page):

@@ -118,9 +118,8 @@ def test_input_is_answered_while_others_wait_for_frames(server):
         thread.start()
     time.sleep(0.1)
     connection = Connection(server)
-    began = time.monotonic()
     assert connection.say()[0] == 200
-    assert time.monotonic() - began < 0.5
+    assert any(thread.is_alive() for thread in waiting)
     server.page.close()
     for thread in waiting:
         thread.join(timeout=5)
@@ -131,10 +130,8 @@ def test_closing_ends_it_though_pages_wait(server):
     thread = threading.Thread(target=Connection(server).request, args=("GET", "/frame?after=99"))
     thread.start()
     time.sleep(0.1)
-    began = time.monotonic()
     server.close()
     server.close()
-    assert time.monotonic() - began < 2
     thread.join(timeout=5)
     assert not thread.is_alive()
     with pytest.raises(ConnectionRefusedError):

@@ -213,19 +213,6 @@ def test_an_episode_starts_with_an_open_gripper(keys):
         keys.device.begin(seed=None)
 
 
-def test_reading_takes_microseconds(keys):
-    keys.open()
-    keys.type("keydown", "w", "keydown", "a")
-    keys.until(lambda command: command.acting)
-    times = []
-    for _ in range(300):
-        start = time.perf_counter()
-        keys.device.read()
-        times.append(time.perf_counter() - start)
-    keys.type("keyup", "w", "keyup", "a")
-    assert np.median(times) < 0.5e-3
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # pynput's thread
 def test_when_the_display_goes_the_arms_get_no_commands(keys, monkeypatch, caplog):
     own = Display()

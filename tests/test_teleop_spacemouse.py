@@ -211,13 +211,6 @@ def test_closing_twice_ends_the_thread(mice):
     assert mice.open() is None  # it was released
 
 
-def test_reading_takes_microseconds(mice):
-    mice.plug(LEFT)
-    mice.open()
-    mice.report(LEFT, 1, 0, -350, 0)
-    assert mice.time_reads(1000) < 0.5e-3
-
-
 def test_without_hidapi_the_error_names_the_package(mice, tmp_path):
     apart = Among(tmp_path)
     apart.lose_hidapi()
