@@ -8,9 +8,10 @@ import sys
 
 import hilserl_envs
 from hilserl_envs.policies import RandomPolicy
+from hilserl_envs.wrappers import LiveView
 
 if len(sys.argv) > 1:
-    env = hilserl_envs.make_env("RamInsertion", device=sys.argv[1], render_mode="human")
+    env = LiveView(hilserl_envs.make_env("RamInsertion", device=sys.argv[1]))
 else:
     env = hilserl_envs.make_env("RamInsertion", obs="state", overseer={"stall_steps": 5})
 policy = RandomPolicy(env)  # put yours here

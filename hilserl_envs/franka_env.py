@@ -98,7 +98,7 @@ class FrankaEnv(gymnasium.Env):
             )
         if not isinstance(ends_on_success, bool):
             raise ConfigError(f"ends_on_success is True or False, got {ends_on_success!r}")
-        self._ends_on_success = ends_on_success
+        self.ends_on_success = ends_on_success
         self.render_mode = render_mode
         self.task = make_task(task, settings)
         self.robot = connect(robot, self.task, image_size, timestep)
@@ -202,7 +202,7 @@ class FrankaEnv(gymnasium.Env):
         if self.render_mode == "human":
             self.render()
             time.sleep(max(0.0, 1 / CONTROL_HZ - (time.monotonic() - began)))
-        terminated = failure or (success and self._ends_on_success)
+        terminated = failure or (success and self.ends_on_success)
         return self._observation(), float(success), terminated, False, self._info(success)
 
     def render(self) -> np.ndarray | None:

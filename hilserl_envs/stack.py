@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -10,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from hilserl_envs.errors import ConfigError, check_name
 from hilserl_envs.tasks import env_id
-from hilserl_envs.teleop import Device
+from hilserl_envs.teleop import Device, device_class
 from hilserl_envs.wrappers import (
     ActionSubspace,
     CropImages,
@@ -23,6 +24,7 @@ from hilserl_envs.wrappers import (
     RotationRepresentation,
     ScriptedOverseer,
 )
+from hilserl_envs.wrappers.overseer import OverseerSettings
 
 FRAMES = ("relative", "base")
 
@@ -37,6 +39,7 @@ def make_env(
     keys: Sequence[str] | None = None,
     flatten: bool = True,
     axes: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    reward: Callable[[gymnasium.Env], gymnasium.Env] | None = None,
     device: str | Device | None = None,
     intervention: Mapping[str, Any] | None = None,
     overseer: Mapping[str, Any] | None = None,
@@ -46,9 +49,10 @@ def make_env(
     """A task in the standard stack of the paper.
 
     From inside out: `FixedGripper` (where `gripper` is given), `RelativeFrame`,
-    `ActionSubspace` (`axes`), `Intervention` (`device`, with `RealTime` if a person holds
-    it) or `ScriptedOverseer` (`overseer`), `RotationRepresentation`, `CropImages` (`crops`),
-    `GripperPenalty` (`gripper_penalty`), `FlattenProprioception` (unless `flatten` is False).
+    `ActionSubspace` (`axes`), `RotationRepresentation`, `CropImages` (`crops`), `reward`,
+    `Intervention` (`device`, with `RealTime` if a person holds it) or `ScriptedOverseer`
+    (`overseer`), `GripperPenalty` (`gripper_penalty`), `FlattenProprioception` (unless
+    `flatten` is False).
 
     Example:
         >>> import hilserl_envs
@@ -66,6 +70,8 @@ def make_env(
         keys: of the state, in order; None takes all.
         flatten: False leaves the state addressed by key, as recordings hold it.
         axes: that actions have, see `ActionSubspace`; None takes all.
+        reward: puts a wrapper on that decides on success, such as
+            `lambda env: ClassifierReward(env, classifier)`; with ends_on_success=False.
         device: by which a person takes over, see `Intervention`.
         intervention: its other settings, such as {"mode": "toggle", "frame": "tcp"}.
         overseer: settings of the scripted overseer that takes over instead of a person,
@@ -77,27 +83,31 @@ def make_env(
         ConfigError: an unknown name or a wrong setting.
     """
     check_name(frame, FRAMES, "frame")
+    if keys is not None and not flatten:
+        raise ConfigError("make_env: keys choose what is flattened; leave them out with flatten=False")
     env = gymnasium.make(env_id(task), **arguments)
-    if gripper is not None:
-        env = FixedGripper(env, gripper)
-    if frame == "relative":
-        env = RelativeFrame(env)
-    if axes is not None:
-        env = ActionSubspace(env, axes)
-    env = _watched(env, device, intervention, overseer)
-    if rotation is not None:
-        env = RotationRepresentation(env, rotation)
-    if crops:
-        images = env.observation_space.spaces.get("images", {})
-        sizes = [box.shape[:2] for box in images.values()]
-        env = CropImages(env, crops, sizes[0] if sizes else None)
-    if gripper_penalty is not None:
-        env = GripperPenalty(env, gripper_penalty)
-    if not flatten:
-        if keys is not None:
-            raise ConfigError("make_env: keys choose what is flattened; leave them out with flatten=False")
-        return env
-    return FlattenProprioception(env, keys)
+    try:
+        if gripper is not None:
+            env = FixedGripper(env, gripper)
+        if frame == "relative":
+            env = RelativeFrame(env)
+        if axes is not None:
+            env = ActionSubspace(env, axes)
+        if rotation is not None:
+            env = RotationRepresentation(env, rotation)
+        if crops:
+            images = env.observation_space.spaces.get("images", {})
+            sizes = [box.shape[:2] for box in images.values()]
+            env = CropImages(env, crops, sizes[0] if sizes else None)
+        if reward is not None:
+            env = reward(env)
+        env = _watched(env, device, intervention, overseer)
+        if gripper_penalty is not None:
+            env = GripperPenalty(env, gripper_penalty)
+        return FlattenProprioception(env, keys) if flatten else env
+    except BaseException:
+        env.close()  # a device that was opened is free again
+        raise
 
 
 def _watched(
@@ -110,13 +120,23 @@ def _watched(
     if overseer is not None:
         if intervention is not None:
             raise ConfigError("make_env: intervention is a person's, overseer a script's; give one of them")
+        _check_names(overseer, OverseerSettings, "overseer setting")
         return ScriptedOverseer(env, "expert" if device is None else device, **overseer)
     if device is not None:
+        _check_names(intervention or {}, Intervention, "intervention setting", leave_out=("env", "device"))
         env = Intervention(env, device, **(intervention or {}))
         return RealTime(env) if env.device.real_time else env
     if intervention is not None:
         raise ConfigError("make_env: intervention needs a device")
     return env
+
+
+def _check_names(settings: Mapping[str, Any], owner: type, what: str, leave_out: Sequence[str] = ()) -> None:
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"make_env: {what}s are a mapping of names to values, got {settings!r}")
+    known = [name for name in inspect.signature(owner).parameters if name not in leave_out]
+    for name in settings:
+        check_name(name, known, what)
 
 
 def make_vec_env(
@@ -125,8 +145,16 @@ def make_vec_env(
     autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
     **arguments: Any,
 ) -> gymnasium.vector.VectorEnv:
-    """`num_envs` twins in the standard stack, each on its own thread; see `make_env`."""
+    """`num_envs` twins in the standard stack, each on its own thread; see `make_env`.
+
+    Raises:
+        ConfigError: as `make_env`; or a device that one person holds for several twins.
+    """
     from hilserl_envs.twin.vector import ThreadVectorEnv, check_number
 
+    device = arguments.get("device")
+    if num_envs > 1 and device is not None:
+        if isinstance(device, Device) or device_class(device.partition(":")[0]).real_time:
+            raise ConfigError(f"one person cannot drive {num_envs} twins at once; take device='expert'")
     check_number(num_envs, arguments.get("robot", "twin"))
     return ThreadVectorEnv([lambda: make_env(task, **arguments)] * num_envs, autoreset_mode)

@@ -185,6 +185,36 @@ def test_mistakes_are_explained_and_leave_nothing_behind(args, message, tmp_path
     assert main([*args, "--out", str(folder)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("hilserl: error: ") and message in error and error.count("\n") == 1
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["inspect", "--sheet", "picture.txt"], "a .png file"),
+        (["inspect", "--sheet", "/nowhere/picture.png"], "/nowhere/picture.png"),
+        (["replay", "--video", "film.txt"], ".mp4"),
+        (["replay", "--video", "/nowhere/film.mp4"], "/nowhere/film.mp4"),
+    ],
+)
+def test_files_that_cannot_be_written_are_named(demos, args, message, capsys):
+    assert main([args[0], str(demos), *args[1:]]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("hilserl: error: ") and message in error
+
+
+def test_who_judges_does_not_change_within_a_recording(demos, capsys):
+    args = ["--device", "expert", "--out", str(demos), "--reward", "person"]
+    assert "who judges" in hilserl(capsys, "record", "PickCube", *args, status=1)["error"]
+
+
+def test_time_beyond_the_limit_is_replayed_too(tmp_path, capsys):
+    """A slow expert succeeds in the grace period of a person's session, or not at all."""
+    args = ["--device", "expert:step_size=0.25", "--reward", "person", "--episodes", "2", "--keep-all"]
+    hilserl(capsys, "record", "PickCube", *args, "--out", str(tmp_path))
+    report = hilserl(capsys, "replay", str(tmp_path))
+    assert report["same_outcome"] == 2 and report["largest_drift_m"] == 0.0
+    assert all(replay["recorded_steps"] == 200 for replay in report["replays"])
 
 
 @pytest.mark.parametrize("command", ["inspect", "replay"])

@@ -8,7 +8,7 @@ from hilserl_envs.errors import ConfigError
 from hilserl_envs.recording import session
 from hilserl_envs.recording.session import Outcome, Session
 from hilserl_envs.teleop import ArmMotion, FakeDevice, TeleopCommand
-from hilserl_envs.wrappers import Intervention
+from hilserl_envs.wrappers import Intervention, LiveView
 from tests.generic_env import GenericEnv
 
 STILL, GONE = TeleopCommand(), TeleopCommand(connected=False)
@@ -74,26 +74,56 @@ def quick(monkeypatch):
 def test_with_a_persons_device_the_first_motion_begins(quick, beginning):
     run, env, told = make([STILL, STILL, beginning, MOVING, STILL, STILL], real_time=True)
     run.run_episode(0)
-    assert told == [("Move to begin", True), ("", False)]
-    assert [action[0] for action in env.unwrapped.actions] == [1, 0, 0]
+    assert told == [("Move to begin", True)] * 3 + [("", False)]
+    begun = [1, 1, 0] if beginning.acting else [0, 1, 0]
+    assert [action[0] for action in env.unwrapped.actions] == begun
 
 
-def test_while_it_waits_the_episode_can_be_thrown_away(quick):
+def test_who_takes_over_to_begin_has_control(quick):
+    """With `toggle` the press that begins the episode is the one that takes control."""
+    device = FakeDevice([STILL, press("takeover"), MOVING, MOVING])
+    device.real_time = True
+    env = Intervention(Ending(GenericEnv(), 3), device, mode="toggle")
+    Session(env, lambda line, halted: None).run_episode(0)
+    assert [action[0] for action in env.unwrapped.actions] == [0, 1, 1]
+
+
+def test_before_the_first_step_discard_is_about_the_episode_before(quick):
     run, env, _ = make([STILL, press("discard")], real_time=True)
-    assert run.run_episode(0) == Outcome.DISCARDED and env.unwrapped.actions == []
+    assert run.run_episode(0) == Outcome.PREVIOUS_DISCARDED and env.unwrapped.actions == []
 
 
 def test_pause_halts_until_the_next_press(quick):
     run, env, told = make([MOVING, press("pause"), MOVING, MOVING, press("pause"), STILL])
     assert run.run_episode(0) == Outcome.SUCCESS
     assert [action[0] for action in env.unwrapped.actions] == [1, 0, 0]
-    assert [halted for _, halted in told] == [True, False] and "Paused" in told[0][0]
+    assert [halted for _, halted in told] == [True] * 3 + [False] and "Paused" in told[0][0]
 
 
 def test_a_device_that_is_gone_halts_until_it_is_back(quick):
     run, env, told = make([MOVING, GONE, GONE, GONE, STILL, STILL])
     assert run.run_episode(0) == Outcome.SUCCESS
     assert len(env.unwrapped.actions) == 3 and "gone" in told[0][0]
+
+
+def test_what_there_is_to_say_is_printed_once_and_shown_all_the_while(quick, capsys):
+    device = FakeDevice([STILL, STILL, MOVING])
+    device.real_time = True
+    shown = []
+
+    class View:
+        kind = "test"
+
+        def show(self, images, status):
+            shown.append((status.message, status.paused))
+
+        def close(self):
+            pass
+
+    env = LiveView(Intervention(Ending(GenericEnv(), 1), device), View())
+    Session(env).run_episode(0)
+    assert capsys.readouterr().err == "Move to begin\n"
+    assert shown.count(("Move to begin", True)) == 3 and shown[-1] == ("", False)
 
 
 def test_a_session_needs_a_person():

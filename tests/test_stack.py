@@ -3,12 +3,15 @@ import doctest
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import hilserl_envs
 from hilserl_envs import stack
 from hilserl_envs.errors import ConfigError
 from hilserl_envs.policies import ExpertPolicy, RandomPolicy, make_policy
+from hilserl_envs.teleop import FakeDevice
+from hilserl_envs.wrappers import ClassifierReward, intervention
 
 STACKS = [
     {"frame": frame, "rotation": rotation, "gripper": gripper}
@@ -43,7 +46,39 @@ def test_the_spec_of_a_standard_stack_survives_json():
     np.testing.assert_array_equal(first["state"], second["state"])
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"device": "expert"},
+        {"overseer": {"stall_steps": 3}, "gripper_penalty": 0.02},
+        {"device": "expert:noise=0.2", "axes": ["x", "z"], "flatten": False},
+        {
+            "overseer": {},
+            "reward": lambda env: ClassifierReward(env, lambda observation: 0.5),
+            "ends_on_success": False,
+        },
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:.*WARN")  # that the stack is wrapped, that forces have no bound
+def test_gymnasiums_own_checker_finds_nothing(options):
+    env = hilserl_envs.make_env("PickCube", obs="state", **options)
+    check_env(env, skip_render_check=True)
+
+
 def test_bad_arguments_are_refused():
+    for options, message in (
+        ({"intervention": {"frame": "tcp"}}, "needs a device"),
+        ({"device": "expert", "intervention": {"mod": "hold"}}, "did you mean 'mode'"),
+        ({"overseer": {"stall_step": 3}}, "did you mean 'stall_steps'"),
+        ({"overseer": True}, "a mapping"),
+        ({"overseer": {}, "intervention": {}}, "one of them"),
+        ({"flatten": False, "keys": ["tcp_pose"]}, "flatten=False"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            hilserl_envs.make_env("PickCube", obs="state", **options)
+    with pytest.raises(ConfigError, match="one person cannot drive 2 twins"):
+        hilserl_envs.make_vec_env("PickCube", 2, device="keyboard")
     with pytest.raises(ConfigError, match="did you mean 'hilserl/PickCube-v0'"):
         hilserl_envs.make_env("PickCubes")
     with pytest.raises(ConfigError, match="unknown frame"):
@@ -53,6 +88,29 @@ def test_bad_arguments_are_refused():
         make_policy("experts", env)
     with pytest.raises(ConfigError, match="needs a FrankaEnv"):
         ExpertPolicy(gymnasium.make("CartPole-v1"))
+
+
+def test_a_device_that_was_opened_for_nothing_is_free_again(monkeypatch):
+    device = FakeDevice()
+    monkeypatch.setattr(intervention, "make_device", lambda name, env: device)
+    with pytest.raises(ConfigError, match="unknown state key|unknown key"):
+        hilserl_envs.make_env("PickCube", obs="state", device="fake", keys=["nothing"])
+    assert device.closed
+
+
+def test_the_overseer_learns_of_the_classifiers_success():
+    env = hilserl_envs.make_env(
+        "PickCube",
+        obs="state",
+        ends_on_success=False,
+        reward=lambda env: ClassifierReward(env, lambda observation: 1.0),
+        overseer={"memory": 2},
+    )
+    for seed in range(2):
+        env.reset(seed=seed)
+        assert env.step(np.zeros(7))[2]
+    assert env.get_wrapper_attr("attention") == 0.1
+    env.close()
 
 
 def test_crops_keep_the_image_size():

@@ -157,7 +157,7 @@ def test_a_gamepad(desk):
     assert desk.until(lambda command: command.pressed).pressed == {"success"}
     assert desk.until(lambda command: command.held).held == {"success"}
     page.evaluate("button(3, 0); button(0, 1)")
-    assert desk.until(lambda command: "gripper" in command.pressed).arms["arm"].gripper == "close"
+    assert desk.until(lambda command: "gripper" in command.pressed).arms["arm"].gripper == "toggle"
     page.evaluate("pad.connected = false")
     desk.until(lambda command: command.connected and not command.held)
 

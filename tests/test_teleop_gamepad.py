@@ -122,7 +122,7 @@ def test_buttons_have_roles_and_a_short_press_is_not_lost(pads):
     pads.until(lambda command: not command.held and command.pressed == {"success", "pause"})
     assert not pads.device.read().pressed
     pads.do(button("a"), button("a", False))
-    assert pads.until(lambda command: command.acting).arms["arm"].gripper == "close"
+    assert pads.until(lambda command: command.acting).arms["arm"].gripper == "toggle"
 
 
 def test_one_pad_drives_two_arms_in_turn(pads):

@@ -34,21 +34,10 @@ def test_one_hand_switches_between_arms():
     assert list(hands.command([press("switch_arm")]).arms) == ["left"]
 
 
-def test_the_gripper_button_closes_then_opens_and_starts_anew_with_an_episode():
-    hands = Hands(ONE)
-
-    def pressed(*roles):
-        return hands.command([press(*roles)]).arms["arm"].gripper
-
-    assert [pressed("gripper"), pressed(), pressed("gripper"), pressed("gripper")] == [
-        "close",
-        "stay",
-        "open",
-        "close",
-    ]
-    hands.begin()
-    assert pressed("gripper") == "close"
-    assert pressed("open") == "open" and pressed("gripper") == "close"
+def test_what_the_gripper_button_does_is_decided_where_the_gripper_is_known():
+    command = Hands(ONE).command([press("gripper")])
+    assert command.arms["arm"].gripper == "toggle" and command.acting
+    assert Hands(ONE).command([press("gripper", "open")]).arms["arm"].gripper == "open"
 
 
 def test_with_both_gripper_buttons_down_it_squeezes():

@@ -111,12 +111,3 @@ def test_what_a_hanging_device_said_last_does_not_stand(monkeypatch):
 def test_the_constructor_raises_what_the_first_look_raised():
     with pytest.raises(DeviceError, match="nothing is plugged in"):
         Scripted(DeviceError("nothing is plugged in"))
-
-
-def test_an_episode_starts_with_an_open_gripper():
-    device = Scripted([Hand(pressed=frozenset({"gripper"}))])
-    assert device.read().arms["arm"].gripper == "close"
-    device.begin(seed=None)
-    device.look()
-    assert device.read().arms["arm"].gripper == "close"
-    device.close()

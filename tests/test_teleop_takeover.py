@@ -55,6 +55,10 @@ def test_a_device_lost_in_control_keeps_it_and_one_lost_otherwise_does_not(mode)
     assert back == [True, True, True, mode == "toggle", mode == "toggle"]
 
 
+def test_a_new_episode_changes_nothing_while_the_device_is_gone():
+    assert follow([MOVING, GONE, GONE, STILL], begin_before=2, release_delay=0.0) == [True, True, True, False]
+
+
 def test_wrong_settings_are_refused():
     with pytest.raises(ConfigError, match="unknown takeover mode 'push'"):
         TakeoverSettings(mode="push")

@@ -44,6 +44,8 @@ def test_a_second_subspace_takes_from_the_first():
 def test_wrong_axes_are_refused():
     for axes, message in (
         (["yaw"], "unknown axis"),
+        ("xyz", "a list of names"),
+        (5, "a list of names"),
         (["x", "x"], "must differ"),
         ({"third": ["x"]}, "unknown arm"),
     ):

@@ -1,7 +1,9 @@
 import doctest
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.wrappers import FrameStackObservation, TransformObservation
 
 import hilserl_envs
 from hilserl_envs.errors import ConfigError
@@ -61,6 +63,29 @@ def test_conditions_are_on_keys_of_the_state(flat):
     assert rewards([1, 1, 1, 0], env=inner, conditions=conditions) == [(0, False), (1, True), (0, True)]
 
 
+@pytest.mark.parametrize("flat", [False, True])
+def test_of_a_state_stacked_in_time_the_newest_counts(flat):
+    env = GenericEnv()
+    openings = iter([0.2, 1.0, 0.2])
+
+    def state():
+        return env._random_state() | {"gripper_pose": np.array([next(openings)], np.float32)}
+
+    env._state = state
+    inner = FrameStackObservation(FlattenProprioception(env) if flat else env, 3)
+    conditions = {"gripper_pose": (0, 0.5)}
+    assert rewards([0, 1, 1], env=inner, conditions=conditions) == [(0, False), (1, True)]
+
+
+def test_a_flattened_state_that_changed_again_is_refused():
+    flat = FlattenProprioception(GenericEnv())
+    space = flat.observation_space
+    longer = gymnasium.spaces.Box(-1, 1, (space["state"].shape[0] + 1,))
+    changed = TransformObservation(flat, lambda o: o, gymnasium.spaces.Dict({**space, "state": longer}))
+    with pytest.raises(ConfigError, match="was changed after that"):
+        ClassifierReward(changed, lambda observation: 0.0, conditions={"gripper_pose": (0, 1)})
+
+
 def test_info_tells_the_classifiers_word_from_the_tasks():
     env = GenericEnv(info=lambda action: {"is_success": True})
     wrapped = ClassifierReward(env, lambda observation: 0.25)
@@ -73,9 +98,11 @@ def test_info_tells_the_classifiers_word_from_the_tasks():
     ("settings", "message"),
     [
         ({"threshold": 1.0}, r"in \[0, 1\)"),
-        ({"threshold": "high"}, "must be numbers"),
+        ({"threshold": "high"}, "one a stage"),
         ({"consecutive": 0}, "at least 1"),
         ({"conditions": {"gripper_poes": (0, 1)}}, "did you mean 'gripper_pose'"),
+        ({"threshold": [0.5, [0.1]]}, "threshold"),
+        ({"conditions": ["gripper_pose"]}, "a mapping"),
         ({"conditions": {"tcp_pose": 3}}, r"is \(low, high\)"),
         ({"conditions": {"tcp_pose": ([0, 1], 2)}}, "7 each"),
         ({"conditions": {"gripper_pose": (1, 0)}}, "no value"),

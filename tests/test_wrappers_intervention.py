@@ -81,7 +81,7 @@ def test_a_correction_replayed_through_the_same_stack_reaches_the_arm_the_same(a
         for _ in range(5):
             device.commands = [drive(rng, names(arms))]
             *_, info = env.step(rng.uniform(-1, 1, env.action_space.shape))
-            assert info["intervened"] and np.abs(info["intervene_action"]).max() <= 1 + 1e-6
+            assert info["intervened"] and env.action_space.contains(info["intervene_action"])
             again.step(info["intervene_action"])
             np.testing.assert_allclose(replayed.actions[-1], corrected.actions[-1], atol=1e-6)
 
@@ -227,6 +227,64 @@ def test_corrections_replayed_in_the_twin_move_the_arm_the_same(frame, gripper, 
     np.testing.assert_allclose(*poses, atol=1e-6)
     env.close()
     again.close()
+
+
+TOGGLE = TeleopCommand({"arm": ArmMotion(gripper="toggle")}, acting=True)
+
+
+def test_the_gripper_button_knows_what_the_policy_did():
+    base, device = GenericEnv(), FakeDevice()
+    env = Intervention(base, device, release_delay=0)
+    env.reset(seed=0)
+    close = np.array([0, 0, 0, 0, 0, 0, -1.0])
+    env.step(close)
+    executed = []
+    for _ in range(3):
+        device.commands = [TOGGLE]
+        env.step(np.zeros(7))
+        executed.append(base.actions[-1][6])
+        env.step(np.zeros(7))
+    assert executed == [1, -1, 1]
+
+
+def test_the_gripper_button_knows_how_the_gripper_was_found():
+    env = hilserl_envs.make_env("PickCube", obs="state", frame="base", device=FakeDevice([TOGGLE]))
+    env.reset(seed=0)
+    assert env.step(np.zeros(7))[4]["intervene_action"][6] == -1  # the task starts with open fingers
+    env.close()
+
+
+def test_a_command_that_was_read_elsewhere_is_carried_out():
+    base = GenericEnv()
+    env = Intervention(base, FakeDevice())
+    env.reset(seed=0)
+    env.give(TeleopCommand({"arm": ArmMotion(np.eye(6)[0])}, acting=True))
+    env.step(np.zeros(7))
+    env.step(np.zeros(7))
+    np.testing.assert_array_equal([action[0] for action in base.actions], [1, 0])
+
+
+def test_nobody_acts_while_it_is_held_still():
+    base = GenericEnv()
+    env = Intervention(base, FakeDevice([TeleopCommand({"arm": ArmMotion(np.eye(6)[0])}, True)] * 2))
+    env.reset(seed=0)
+    env.held_still = True
+    assert not env.step(np.zeros(7))[4]["intervened"] and not base.actions[-1].any()
+
+
+def test_two_arms_that_face_each_other_follow_one_person_the_same_way():
+    """Away from the person is one direction, whatever each base's own axes are."""
+    push = TeleopCommand(dict.fromkeys(("left", "right"), ArmMotion(np.eye(6)[0])), acting=True)
+    inner = FrankaEnv(TwoArms(), obs="state")
+    env = Intervention(inner, FakeDevice([push] * 5))
+    env.reset(seed=0)
+    scene = inner.robot.scene
+    before = [scene.pose(f"{arm}/tcp")[:3] for arm in names(2)]
+    for _ in range(5):
+        env.step(np.zeros(13))
+    moved = [scene.pose(f"{arm}/tcp")[:3] - start for arm, start in zip(names(2), before, strict=True)]
+    assert all(shift[0] > 0.01 and abs(shift[1]) < 0.003 for shift in moved)
+    env.close()
 
 
 @pytest.mark.parametrize("relative", [True, False])

@@ -22,6 +22,7 @@ class Lifter(Device):
     """Wants both arms lifted, forever."""
 
     in_base_frame = True
+    real_time = False
 
     def __init__(self):
         self.begun = 0
@@ -137,7 +138,46 @@ def test_the_same_seed_gives_the_same_session():
     assert session() == session()
 
 
+def test_which_episodes_it_watches_has_nothing_to_do_with_how_they_start():
+    """Both come from one seed; with few episodes watched they must not be those of one corner."""
+    robot = FakeRobot(("left", "right"), {"front": (128, 128)})
+    inner = Succeeding(FrankaEnv(TwoArms(), robot=robot))
+    env = ScriptedOverseer(inner, Lifter(), **NEVER, memory=5, least_attention=0.2)
+    starts, watched = [], []
+    for seed in range(200):
+        observation, _ = env.reset(seed=seed)
+        env.step(np.zeros(13))
+        starts.append(observation["state"]["left/tcp_pose"][:3])
+        watched.append(env._watching)
+    assert env.attention == 0.2 and 20 < np.sum(watched[5:]) < 60
+    spread = np.ptp(np.array(starts)[5:][watched[5:]], axis=0) / np.ptp(starts, axis=0)
+    assert spread.min() > 0.7
+
+
+def test_an_episode_counts_once_however_long_it_is_looked_at():
+    robot = FakeRobot(("left", "right"), {"front": (128, 128)})
+    env = ScriptedOverseer(Succeeding(FrankaEnv(TwoArms(), robot=robot)), Lifter(), **NEVER, memory=10)
+    env.reset(seed=0)
+    for _ in range(5):
+        env.step(np.zeros(13))
+    assert env.attention == pytest.approx(0.9)
+
+
+def test_its_settings_are_in_the_spec():
+    env = hilserl_envs.make_env("PickCube", obs="state", overseer={"stall_steps": 5, "memory": 7})
+    spec = gymnasium.envs.registration.EnvSpec.from_json(env.spec.to_json())
+    again = gymnasium.make(spec)
+    assert again.get_wrapper_attr("_settings") == env.get_wrapper_attr("_settings")
+    assert again.get_wrapper_attr("_settings").stall_steps == 5
+
+
 def test_wrong_settings_are_refused():
+    with pytest.raises(ConfigError, match="stall_steps is a whole number"):
+        make(last_steps=0, stall_steps=2.5)
+    person = Lifter()
+    person.real_time = True
+    with pytest.raises(ConfigError, match="in a person's place"):
+        ScriptedOverseer(hilserl_envs.make_env("PickCube", obs="state"), person)
     with pytest.raises(ConfigError, match="did you mean 'stall_steps'"):
         make(stall_step=3)
     with pytest.raises(ConfigError, match="shortest 9 is above longest 3"):

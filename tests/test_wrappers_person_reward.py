@@ -6,7 +6,7 @@ import pytest
 
 import hilserl_envs
 from hilserl_envs.errors import ActionError, ConfigError
-from hilserl_envs.teleop import FakeDevice, TeleopCommand
+from hilserl_envs.teleop import ArmMotion, FakeDevice, TeleopCommand
 from hilserl_envs.wrappers import Intervention, PersonReward, person_reward
 from tests.generic_env import GenericEnv
 
@@ -75,6 +75,28 @@ def test_presses_come_from_the_intervention_inside():
     assert outcome(env, 2) == [(0, False, False), (1, True, False)]
     with pytest.raises(ConfigError, match="outside of Intervention"):
         PersonReward(limited(9))
+
+
+def test_in_the_grace_period_nobody_moves_the_arm_not_even_the_person():
+    push = TeleopCommand({"arm": ArmMotion(np.eye(6)[0])}, acting=True)
+    env = limited(2)
+    wrapped = PersonReward(Intervention(env, FakeDevice([push] * 9)), grace=0.3)
+    wrapped.reset(seed=0)
+    infos = [wrapped.step(np.ones(7))[4] for _ in range(5)]
+    np.testing.assert_array_equal([action[0] for action in env.unwrapped.actions], [1, 1, 0, 0, 0])
+    assert [info["intervened"] for info in infos] == [True, True, False, False, False]
+    wrapped.reset(seed=0)
+    assert wrapped.step(np.ones(7))[4]["intervened"]
+
+
+def test_stacks_in_which_somebody_else_decides_first_are_refused():
+    with pytest.raises(ConfigError, match="ends_on_success=False"):
+        PersonReward(hilserl_envs.make_env("PickCube", obs="state"), FakeDevice())
+    with pytest.raises(ConfigError, match="put PersonReward outside of it"):
+        Intervention(PersonReward(limited(9), FakeDevice()), FakeDevice())
+    inner = hilserl_envs.make_env("PickCube", obs="state", ends_on_success=False, overseer={})
+    with pytest.raises(ConfigError, match="inside of ScriptedOverseer"):
+        PersonReward(inner, FakeDevice())
 
 
 def test_wrong_actions_and_settings_are_refused():

@@ -92,10 +92,16 @@ def main(args: Sequence[str] | None = None) -> int:
         report = {"ok": False, "error": message}
     except KeyboardInterrupt:
         print("hilserl: interrupted", file=sys.stderr)
-        return 130
+        report = {"ok": False, "error": "interrupted"}
     except BrokenPipeError:  # `hilserl ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"hilserl: error: {message}", file=sys.stderr)
+        report = {"ok": False, "error": message}
     if command.json:
         print(json.dumps(report), flush=True)
+    if report.get("error") == "interrupted":
+        return 130
     return 0 if report["ok"] else 1

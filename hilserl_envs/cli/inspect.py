@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +26,21 @@ class Inspect(Command):
     """Read everything and check it against its checksums."""
 
     def run(self) -> dict:
+        from hilserl_envs.errors import ConfigError
         from hilserl_envs.recording import EpisodeStore
         from hilserl_envs.recording.labels import count_labels
 
+        if self.sheet is not None and self.sheet.suffix != ".png":
+            raise ConfigError(f"--sheet names a .png file, got {self.sheet}")
         store = EpisodeStore(self.store)
         report = _summary(store)
         if "label" in store.schema.extras:
             report["labels"] = count_labels(store)
         _print(report)
-        if store.schema.images and (shown := _shown(store)):
-            sheet = self.sheet or self.store / "contact_sheet.png"
+        sheet = self.sheet or self.store / "contact_sheet.png"
+        if self.sheet is None and not os.access(self.store, os.W_OK):
+            print("no contact sheet: the folder is read-only; --sheet names another place")
+        elif store.schema.images and (shown := _shown(store)):
             _write_sheet(store, shown, sheet)
             report["contact_sheet"] = str(sheet)
             print(f"wrote {sheet}: {len(shown)} episodes, one a row, camera after camera")

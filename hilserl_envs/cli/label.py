@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from hilserl_envs.cli.session import SessionCommand, Teller
+from hilserl_envs.cli.session import SessionCommand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Label(SessionCommand):
         from hilserl_envs.errors import ConfigError
         from hilserl_envs.recording import EpisodeStore, RecordEpisodes
         from hilserl_envs.recording.labels import count_labels
-        from hilserl_envs.recording.session import Outcome, Session
+        from hilserl_envs.recording.session import Session
         from hilserl_envs.wrappers import FrameLabels
 
         wanted = {"success": self.successes, "failure": self.failures}
@@ -34,6 +34,7 @@ class Label(SessionCommand):
             raise ConfigError(f"--successes and --failures are at least 0, one of them more; got {wanted}")
         env = labels = FrameLabels(self.make_env(ends_on_success=False))
         try:
+            env = view = self.with_view(env)
             env = recorder = RecordEpisodes(
                 env,
                 self.out,
@@ -42,8 +43,6 @@ class Label(SessionCommand):
                 extras={"label": "int8"},
                 session={"command": "label", "device": self.device, "seed": self.seed},
             )
-            env = self.with_view(env)
-            session = Session(env, Teller(env))
             counts = before = count_labels(EpisodeStore(self.out))
             with tqdm(total=sum(wanted.values()), unit="frame", file=sys.stderr, disable=None) as bar:
 
@@ -51,17 +50,15 @@ class Label(SessionCommand):
                     nonlocal counts
                     counts = {name: before[name] + labels.counts[name] for name in wanted}
                     done = sum(min(counts[name], wanted[name]) for name in wanted)
-                    bar.update(done - bar.n)
-                    bar.set_postfix(counts)
-                    env.note(kept=done, wanted=bar.total)
+                    if done != bar.n:
+                        bar.update(done - bar.n)
+                        bar.set_postfix(counts)
+                        view.note(kept=done, wanted=bar.total)
                     return done == bar.total
 
+                outcomes = self.run_episodes(Session(env), recorder, enough)
                 while not enough():
-                    outcome = session.run_episode(self.seed + recorder.recorded, enough)
-                    if outcome == Outcome.DISCARDED:
-                        recorder.discard()
-                    elif outcome == Outcome.STOPPED:
-                        recorder.end(why="enough frames")
+                    next(outcomes)
                     before = count_labels(EpisodeStore(self.out))
                     labels.counts = dict.fromkeys(wanted, 0)
             recorded = recorder.recorded

@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from hilserl_envs.cli.session import SessionCommand, Teller
+from hilserl_envs.cli.session import SessionCommand
 
 GRACE = 10.0  # at the time limit, for a person to say how it went [s]
 
@@ -41,6 +41,7 @@ class Record(SessionCommand):
         try:
             if not by_task:
                 env = PersonReward(env, grace=GRACE)
+            env = view = self.with_view(env)
             env = recorder = RecordEpisodes(
                 env,
                 self.out,
@@ -48,18 +49,14 @@ class Record(SessionCommand):
                 self.image_format,
                 session={"command": "record", "device": self.device, "seed": self.seed},
             )
-            env = self.with_view(env)
-            session = Session(env, Teller(env))
             present = recorder.kept
             with tqdm(
                 total=self.episodes, initial=present, unit="episode", file=sys.stderr, disable=None
             ) as bar:
+                outcomes = self.run_episodes(Session(env), recorder)
                 while recorder.kept < self.episodes:
-                    env.note(kept=recorder.kept, wanted=self.episodes)
-                    outcome = session.run_episode(self.seed + recorder.recorded)
-                    if outcome == Outcome.DISCARDED:
-                        recorder.discard()
-                    counts[outcome.value] += 1
+                    view.note(kept=recorder.kept, wanted=self.episodes)
+                    counts[next(outcomes).value] += 1
                     bar.update(recorder.kept - bar.n)
                     bar.set_postfix({name: count for name, count in counts.items() if count})
             kept, recorded = recorder.kept, recorder.recorded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Replay(Command):
         from hilserl_envs.errors import ConfigError
         from hilserl_envs.recording import EpisodeStore, rebuild_env
         from hilserl_envs.recording.replay import replay_episode
-        from hilserl_envs.video import write_video
+        from hilserl_envs.video import VideoWriter
 
         if self.render and self.video:
             raise ConfigError("--render shows it and --video writes it; ask for one of them")
@@ -45,29 +46,36 @@ class Replay(Command):
         if not episodes:
             raise ConfigError(f"{self.store} holds no kept episode; `hilserl inspect` says what it holds")
         mode = "human" if self.render else "rgb_array" if self.video else None
-        env = rebuild_env(store.meta, robot="twin", reset_mode="teleport", render_mode=mode)
-        film: list = []
-        replays = []
-        try:
-            for episode in tqdm(episodes, unit="episode", file=sys.stderr, disable=None):
-                replays.append(
-                    replay_episode(env, episode, lambda: film.append(env.render()) if self.video else None)
-                )
-        finally:
-            env.close()
-        print("episode  steps  recorded  replayed  drift: largest   at the end")
+        longest = max(
+            episode.info.steps for episode in episodes
+        )  # a person may have had time beyond the limit
+        env = rebuild_env(
+            store.meta, robot="twin", reset_mode="teleport", render_mode=mode, max_episode_steps=longest + 1
+        )
+        with contextlib.ExitStack() as stack:
+            stack.callback(env.close)
+            film = (
+                stack.enter_context(VideoWriter(self.video, env.metadata["render_fps"]))
+                if self.video
+                else None
+            )
+            replays = [
+                replay_episode(env, episode, lambda: film and film.add(env.render()))
+                for episode in tqdm(episodes, unit="episode", file=sys.stderr, disable=None)
+            ]
+        print("episode  steps    recorded  replayed  drift: largest   at the end")
         for replay in replays:
             recorded, now = ("success" if s else "failure" for s in (replay.recorded_success, replay.success))
             drift = 1e3 * replay.position_drift
+            steps = f"{len(drift) - 1}/{replay.recorded_steps}"
             print(
-                f"{replay.episode:7}  {len(drift) - 1:5}  {recorded:8}  {now:8}  {drift.max():11.4f} mm  "
+                f"{replay.episode:7}  {steps:7}  {recorded:8}  {now:8}  {drift.max():11.4f} mm  "
                 f"{drift[-1]:8.4f} mm"
             )
         same = sum(replay.same_outcome for replay in replays)
         print(f"{same} of {len(replays)} ended as recorded")
         if self.video:
-            write_video(self.video, film, fps=env.metadata["render_fps"])
-            print(f"wrote {self.video} ({len(film)} frames)")
+            print(f"wrote {self.video} ({film.frames} frames)")
         return {
             "ok": same == len(replays),
             "store": str(self.store),

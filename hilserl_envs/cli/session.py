@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,11 @@ from hilserl_envs.cli import Command
 if TYPE_CHECKING:
     import gymnasium
 
+    from hilserl_envs.recording import RecordEpisodes
+    from hilserl_envs.recording.session import Outcome, Session
     from hilserl_envs.wrappers import LiveView
+
+DISCARDED, NOT_BEGUN = "discarded", "not begun"  # why an episode is not kept, and its seed is free
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +45,16 @@ class SessionCommand(Command):
     """Of actions and poses: relative (of the end effector, from the reset pose) or base."""
     gripper: str | None = None
     """closed, stay or open takes the gripper out of the action."""
-    device_frame: str = "base"
-    """Axes of the person's motions: base or tcp."""
+    axes: tuple[str, ...] = ()
+    """Of x y z rx ry rz, those that actions have; all by default."""
+    device_frame: str = "world"
+    """Axes of the person's motions: world or tcp."""
     heading: float = 0.0
-    """Where the person looks, about the base's z [rad]: 0 stands behind the arm, 3.14 faces it."""
+    """Where the person looks, about the world's z [rad]: 0 stands behind the arm, 3.14 faces it."""
+    takeover: str = "hold"
+    """hold or toggle: how the person takes control."""
+    release_delay: float = 0.5
+    """How long hold keeps the arm still after a motion [s]."""
 
     def make_env(self, **arguments: Any) -> gymnasium.Env:
         """The task in the standard stack, its state addressed by key, with the device in it."""
@@ -60,8 +70,14 @@ class SessionCommand(Command):
             frame=self.frame,
             gripper=self.gripper,
             flatten=False,
+            axes=self.axes or None,
             device=self.device,
-            intervention={"frame": self.device_frame, "heading": self.heading},
+            intervention={
+                "frame": self.device_frame,
+                "heading": self.heading,
+                "mode": self.takeover,
+                "release_delay": self.release_delay,
+            },
             **arguments,
         )
 
@@ -72,15 +88,23 @@ class SessionCommand(Command):
         nobody = self.view == "auto" and not env.get_wrapper_attr("device").real_time
         return LiveView(env, "none" if nobody else self.view)
 
+    def run_episodes(
+        self, session: Session, recorder: RecordEpisodes, enough: Callable[[], bool] = lambda: False
+    ) -> Iterator[Outcome]:
+        """Episodes one after another, each with its own seed; a discarded one is done again."""
+        from hilserl_envs.recording import EpisodeStore
+        from hilserl_envs.recording.session import Outcome
 
-class Teller:
-    """Tells a person who may look at the live view or at the terminal."""
-
-    def __init__(self, env: LiveView):
-        self._env, self._last = env, ""
-
-    def __call__(self, line: str, halted: bool) -> None:
-        self._env.note(message=line, paused=halted)
-        if line and line != self._last:
-            print(line, file=sys.stderr)
-        self._last = line
+        spent = sum(info.why not in (DISCARDED, NOT_BEGUN) for info in EpisodeStore(self.out).episodes)
+        while True:
+            outcome = session.run_episode(self.seed + spent, enough)
+            if outcome == Outcome.DISCARDED:
+                recorder.discard(DISCARDED)
+            elif outcome == Outcome.PREVIOUS_DISCARDED:
+                recorder.discard(NOT_BEGUN)
+                recorder.take_back(DISCARDED)
+            else:
+                spent += 1
+                if outcome == Outcome.STOPPED:
+                    recorder.end(why="enough")
+            yield outcome

@@ -19,6 +19,9 @@ from hilserl_envs.recording.schema import Schema
 from hilserl_envs.wrappers.action import ActionTransform
 
 _PACKAGES = ("gymnasium", "mujoco", "numpy")
+# Arguments of an environment, and wrappers, that change what a reward means.
+_MEANING = ("settings", "ends_on_success")
+_JUDGING = ("PersonReward", "ClassifierReward")
 _TRUSTED = ("hilserl_envs.", "gymnasium.")  # modules whose wrappers a recording may name
 
 
@@ -54,7 +57,13 @@ def versions() -> dict[str, str]:
 
 def _conversions(description: Mapping[str, Any]) -> dict[str, str]:
     """What a recording's numbers depend on, in words: the environment and the wrappers that convert."""
-    words = {"the environment": description["env"]["id"]} if description.get("env") else {}
+    words = {}
+    if env := description.get("env"):
+        words["the environment"] = env["id"]
+        kwargs = (env.get("spec") or {}).get("kwargs") or {}
+        words |= {f"its {name}": str(kwargs[name]) for name in _MEANING if name in kwargs}
+    judging = [wrapper["name"] for wrapper in description.get("wrappers", ()) if wrapper["name"] in _JUDGING]
+    words["who judges"] = ", ".join(judging) or "the task"
     converting = [wrapper for wrapper in description.get("wrappers", ()) if wrapper["converts"]]
     for number, wrapper in enumerate(converting, start=1):
         words[f"converting wrapper {number}"] = f"{wrapper['name']}({wrapper['kwargs']})"

@@ -76,6 +76,7 @@ class RecordEpisodes(gymnasium.Wrapper, RecordConstructorArgs):
         schema = Schema.of_env(env, extras, image_format)
         self._writer = EpisodeWriter(folder, schema, describe_env(env), session, sync)
         self._last: int | None = None
+        self._kept_now: list[int] = []
         self._succeeded = False
 
     @property
@@ -135,7 +136,10 @@ class RecordEpisodes(gymnasium.Wrapper, RecordConstructorArgs):
         Raises:
             ConfigError: none is in progress.
         """
-        self._writer.end((self._keep_all or self._succeeded) if kept is None else kept, why=why)
+        kept = (self._keep_all or self._succeeded) if kept is None else kept
+        self._writer.end(kept, why=why)
+        if kept:
+            self._kept_now.append(self._last)
 
     def discard(self, why: str = "discarded") -> None:
         """Don't keep the episode in progress, which ends here, or the last one if it has ended.
@@ -147,8 +151,14 @@ class RecordEpisodes(gymnasium.Wrapper, RecordConstructorArgs):
             self.end(kept=False, why=why)
         elif self._last is not None:
             self._writer.mark(self._last, kept=False, why=why)
+            self._kept_now = [number for number in self._kept_now if number != self._last]
         else:
             raise ConfigError("there is no episode to discard yet; call reset() first")
+
+    def take_back(self, why: str = "discarded") -> None:
+        """No longer keep the last episode that this session kept, if there is one."""
+        if self._kept_now:
+            self._writer.mark(self._kept_now.pop(), kept=False, why=why)
 
     def close(self) -> None:
         """End the episode in progress, let go of the store, and close the environment."""

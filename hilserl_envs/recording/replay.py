@@ -24,6 +24,7 @@ class Replay:
         position_drift: distance of the TCP from where it was recorded, after the reset
             and after every step (T+1,) [m]; of the arm that is further off, with two.
         state_drift: largest difference of any number of the state, by key.
+        recorded_steps: T is smaller where the episode ended sooner now.
     """
 
     episode: int
@@ -32,6 +33,7 @@ class Replay:
     success: bool
     position_drift: np.ndarray
     state_drift: dict[str, float]
+    recorded_steps: int
 
     @property
     def same_outcome(self) -> bool:
@@ -77,7 +79,7 @@ def replay_episode(env: gymnasium.Env, episode: Episode, watch: Callable[[], Non
     }
     position = np.max([np.linalg.norm(off[key][:, :3], axis=1) for key in poses], axis=0)
     drift = {key: float(np.abs(values).max()) for key, values in off.items()}
-    return Replay(info.number, info.seed, info.success, success, position, drift)
+    return Replay(info.number, info.seed, info.success, success, position, drift, info.steps)
 
 
 def _by_key(env: gymnasium.Env, observation: dict, keys: list[str]) -> dict[str, np.ndarray]:

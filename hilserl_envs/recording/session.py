@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -22,6 +23,7 @@ class Outcome(Enum):
     FAILURE = "failure"
     TIME_LIMIT = "time limit"
     DISCARDED = "discarded"
+    PREVIOUS_DISCARDED = "previous discarded"
     STOPPED = "stopped"
 
 
@@ -30,22 +32,23 @@ class Session:
 
     With a device in somebody's hand an episode starts with their first motion. "pause"
     halts between two steps and goes on at the next press; so does a device that is gone,
-    until it is back. "discard" ends the episode.
+    until it is back. "discard" ends the episode; before its first step it is about the
+    episode before.
 
     Args:
         env: with `Intervention` in it, and for a person `RealTime`; its zero action leaves
             the arm where it is.
-        tell: called with a line for the person whenever there is something new to say,
-            and with whether the session is halted.
+        tell: called with a line for the person and whether the session is halted, again and
+            again while it is; None shows it on the `LiveView`, if there is one, and prints it.
 
     Raises:
         ConfigError: nobody is there to act.
     """
 
-    def __init__(self, env: gymnasium.Env, tell: Callable[[str, bool], None] = lambda line, halted: None):
-        if not env.has_wrapper_attr("device"):
+    def __init__(self, env: gymnasium.Env, tell: Callable[[str, bool], None] | None = None):
+        if not env.has_wrapper_attr("intervenes"):
             raise ConfigError("a session needs a person: make the environment with a device")
-        self._env, self._tell = env, tell
+        self._env, self._tell = env, tell or _Teller(env)
         self._device: Device = env.get_wrapper_attr("device")
         self._idle = np.zeros(env.action_space.shape, np.float32)
 
@@ -57,8 +60,11 @@ class Session:
             enough: asked after every step; if it holds, the episode stops there.
         """
         self._env.reset(seed=seed)
-        if self._device.real_time and not self._wait(_starts, "Move to begin"):
-            return Outcome.DISCARDED
+        if self._device.real_time:
+            first = self._wait(_starts, "Move to begin")
+            if first is None:
+                return Outcome.PREVIOUS_DISCARDED
+            self._env.get_wrapper_attr("give")(first)
         while True:
             *_, terminated, truncated, info = self._env.step(self._idle)
             command = info["teleop"]
@@ -71,25 +77,40 @@ class Session:
             if enough():
                 return Outcome.STOPPED
             if "pause" in command.pressed:
-                if not self._wait(_resumes, "Paused: press again to go on"):
+                if self._wait(_resumes, "Paused: press again to go on") is None:
                     return Outcome.DISCARDED
             elif not command.connected:
-                if not self._wait(_is_back, "The device is gone: the arm waits until it is back"):
+                if self._wait(_is_back, "The device is gone: the arm waits until it is back") is None:
                     return Outcome.DISCARDED
 
-    def _wait(self, over: Callable[[TeleopCommand], bool], line: str) -> bool:
-        """Look at the device until it is over; False if the episode was discarded meanwhile."""
-        self._tell(line, True)
+    def _wait(self, over: Callable[[TeleopCommand], bool], line: str) -> TeleopCommand | None:
+        """Look at the device until it is over: the command that ended it, None for "discard"."""
         try:
             while True:
+                self._tell(line, True)
                 command = self._device.read()
                 if "discard" in command.pressed:
-                    return False
+                    return None
                 if over(command):
-                    return True
+                    return command
                 time.sleep(POLL)
         finally:
             self._tell("", False)
+
+
+class _Teller:
+    """Tells a person who may look at the live view or at the terminal."""
+
+    def __init__(self, env: gymnasium.Env):
+        self._note = env.get_wrapper_attr("note") if env.has_wrapper_attr("note") else None
+        self._last = ""
+
+    def __call__(self, line: str, halted: bool) -> None:
+        if self._note is not None:
+            self._note(message=line, paused=halted)
+        if line and line != self._last:
+            print(line, file=sys.stderr)
+        self._last = line
 
 
 def _starts(command: TeleopCommand) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from hilserl_envs.errors import checked_names, ranged
+from hilserl_envs.errors import ConfigError, checked_names, ranged
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.poses import quat_multiply, rotvec_to_quat
 from hilserl_envs.robot import RobotState
@@ -107,6 +107,8 @@ class _Expert:
         self._descending = self._started = False
 
     def __call__(self, state: RobotState, scene) -> np.ndarray:
+        if scene is None:
+            raise ConfigError("the expert of PickCube looks at where the cube is, which only the twin knows")
         arm, cube = state.arms["arm"], scene.pose("cube")
         if not self._started:
             # It may take over from somebody who has the cube in hand already.

@@ -136,9 +136,6 @@ class Browser(Device):
         hand = self._hand(held, now)
         return self._hands.command([hand]) if held.connected else TeleopCommand(connected=False)
 
-    def begin(self, seed: int | None) -> None:
-        self._hands.begin()
-
     def close(self) -> None:
         self._server.close()
 

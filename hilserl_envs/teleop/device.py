@@ -26,10 +26,10 @@ ROLES = (
     "pause",  # a press halts the session, the next one goes on
     "switch_arm",  # one hand on two arms: drive the other one
 )
-GRIPPER_COMMANDS = {"close": -1.0, "stay": 0.0, "open": 1.0}
+GRIPPER_COMMANDS = ("close", "stay", "open", "toggle")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ArmMotion:
     """What a person wants of one arm for the next control step.
 
@@ -37,7 +37,8 @@ class ArmMotion:
         motion: displacement (3,) then rotation vector (3,), each number in [-1, 1], in
             the person's axes: x away from them, y to their left, z up. Scales belong
             to the task.
-        gripper: "close", "stay" or "open".
+        gripper: "close", "stay", "open", or "toggle": whichever of close and open the
+            gripper was not told last.
 
     Raises:
         ActionError: a motion of a wrong shape, not finite or outside [-1, 1].
@@ -51,8 +52,17 @@ class ArmMotion:
         motion = check_array(self.motion, (6,), "a teleoperated motion", ActionError)
         if np.abs(motion).max() > 1:
             raise ActionError(f"a teleoperated motion lies in [-1, 1], got {motion.tolist()}")
+        motion.setflags(write=False)
         object.__setattr__(self, "motion", motion)
         check_name(self.gripper, GRIPPER_COMMANDS, "gripper command")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ArmMotion):
+            return NotImplemented
+        return self.gripper == other.gripper and np.array_equal(self.motion, other.motion)
+
+    def __hash__(self) -> int:
+        return hash((self.motion.tobytes(), self.gripper))
 
     @property
     def still(self) -> bool:

@@ -33,9 +33,6 @@ class Hands:
     """Gives each hand its arm: one hand drives one arm, two drive left and right.
 
     One hand on two arms drives the left one first, the other one after "switch_arm".
-    A press of "gripper" closes, the next opens; at the start of an episode the gripper
-    is taken to be open.
-
     Args:
         layout: the environment's action layout.
     """
@@ -44,16 +41,11 @@ class Hands:
         self.arms = tuple(arm.name for arm in layout)
         self._grippers = {arm.name for arm in layout if arm.gripper}
         self._selected = 0
-        self._closed = dict.fromkeys(self.arms, False)
 
     @property
     def selected(self) -> str:
         """The arm that a lone hand drives."""
         return self.arms[self._selected]
-
-    def begin(self) -> None:
-        """A new episode starts."""
-        self._closed = dict.fromkeys(self.arms, False)
 
     def command(self, hands: Sequence[Hand]) -> TeleopCommand:
         """The command of one hand, or of as many hands as there are arms."""
@@ -72,14 +64,12 @@ class Hands:
     def _motion(self, arm: str, hand: Hand) -> ArmMotion:
         gripper = "stay"
         if "gripper" in hand.pressed:
-            gripper = "open" if self._closed[arm] else "close"
+            gripper = "toggle"
         for command in ("open", "close"):  # with both held it closes: rather squeeze than drop
             if command in hand.held | hand.pressed:
                 gripper = command
         if arm not in self._grippers:
             gripper = "stay"
-        if gripper != "stay":
-            self._closed[arm] = gripper == "close"
         motion = np.asarray(hand.motion, dtype=np.float64)
         motion = np.clip(motion, -1.0, 1.0) if np.isfinite(motion).all() else np.zeros(6)
         return ArmMotion(motion, gripper)

@@ -128,9 +128,6 @@ class Keyboard(Device):
             return TeleopCommand(connected=False)
         return self._hands.command([self._keys.hand(held, pressed, now)])
 
-    def begin(self, seed: int | None) -> None:
-        self._hands.begin()
-
     def close(self) -> None:
         self._listening = False
         _stop(self._listener)

@@ -77,9 +77,6 @@ class PolledDevice(Device):
             return TeleopCommand(connected=False)
         return self._hands.command(hands)
 
-    def begin(self, seed: int | None) -> None:
-        self._hands.begin()
-
     def close(self) -> None:
         self._closing.set()
         self._thread.join(timeout=5)

@@ -48,7 +48,7 @@ class Takeover:
     def __init__(self, settings: TakeoverSettings | None = None, control_hz: float = 10.0):
         self._settings = settings or TakeoverSettings()
         self._delay = round(self._settings.release_delay * control_hz)
-        self._person, self._idle = False, 0
+        self._person, self._gone, self._idle = False, False, 0
 
     @property
     def person(self) -> bool:
@@ -56,13 +56,17 @@ class Takeover:
         return self._person
 
     def begin(self) -> None:
-        """A new episode: `hold` starts with the policy, `toggle` goes on as it was."""
-        if self._settings.mode == "hold":
+        """A new episode: `hold` starts with the policy, `toggle` goes on as it was.
+
+        While the device is gone, both go on as they were.
+        """
+        if self._settings.mode == "hold" and not self._gone:
             self._person = False
 
     def update(self, command: TeleopCommand) -> bool:
         """Whether the person is in control for the step that this command is for."""
-        if not command.connected:
+        self._gone = not command.connected
+        if self._gone:
             return self._person
         if self._settings.mode == "toggle":
             self._person ^= "takeover" in command.pressed

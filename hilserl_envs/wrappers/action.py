@@ -58,7 +58,9 @@ class ActionTransform(gymnasium.Wrapper, ABC):
         action = check_array(action, self.action_space.shape, "an action", ActionError)
         observation, reward, terminated, truncated, info = self.env.step(self.action(action))
         if "intervene_action" in info:
-            info = {**info, "intervene_action": self.reverse_action(info["intervene_action"])}
+            # Turning may lengthen a full vector by its last bit.
+            executed = np.clip(self.reverse_action(info["intervene_action"]), -1.0, 1.0)
+            info = {**info, "intervene_action": executed.astype(np.float32)}
         return observation, reward, terminated, truncated, info
 
 

@@ -38,6 +38,8 @@ class ActionSubspace(ActionTransform, RecordConstructorArgs):
     """
 
     def __init__(self, env: gymnasium.Env, axes: Sequence[str] | Mapping[str, Sequence[str]]):
+        if isinstance(axes, str) or not isinstance(axes, Sequence | Mapping):
+            raise ConfigError(f"ActionSubspace: axes are a list of names, or one by arm; got {axes!r}")
         RecordConstructorArgs.__init__(self, axes=dict(axes) if isinstance(axes, Mapping) else list(axes))
         super().__init__(env)
         refuse_outside_of_intervention(env, self)

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.utils import RecordConstructorArgs
 
-from hilserl_envs.errors import ConfigError, check_array
+from hilserl_envs.errors import ConfigError
+from hilserl_envs.wrappers.judging import refuse_to_judge
 from hilserl_envs.wrappers.state import state_reader
 
 Bounds = tuple[npt.ArrayLike, npt.ArrayLike]
@@ -23,8 +24,8 @@ class ClassifierReward(gymnasium.Wrapper, RecordConstructorArgs):
     `info["task_success"]`, and `info["success_probability"]` holds the classifier's
     answer (stages,) float32, at resets too.
 
-    In the twin make the environment with `ends_on_success=False`: there the task knows
-    success, and would end the episode before the classifier says so.
+    The reward of what is inside is replaced. The environment must be made with
+    `ends_on_success=False`: else it would end the episode before the classifier says so.
 
     Example:
         >>> import gymnasium as gym
@@ -67,13 +68,19 @@ class ClassifierReward(gymnasium.Wrapper, RecordConstructorArgs):
             consecutive=consecutive,
         )
         super().__init__(env)
+        refuse_to_judge(env, self)
         if not callable(classifier):
             raise ConfigError(
                 f"ClassifierReward: a classifier is called with observations, got {classifier!r}"
             )
         self._classifier = classifier
-        self._threshold = check_array(threshold, np.shape(threshold), "ClassifierReward: threshold")
-        if self._threshold.ndim > 1 or (self._threshold < 0).any() or (self._threshold >= 1).any():
+        try:
+            self._threshold = np.array(threshold, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"ClassifierReward: threshold is a number, or one a stage; got {threshold!r}"
+            ) from None
+        if self._threshold.ndim > 1 or not ((self._threshold >= 0) & (self._threshold < 1)).all():
             raise ConfigError(
                 f"ClassifierReward: thresholds are in [0, 1), one or one a stage; got {threshold}"
             )
@@ -81,6 +88,8 @@ class ClassifierReward(gymnasium.Wrapper, RecordConstructorArgs):
             raise ConfigError(
                 f"ClassifierReward: consecutive is a number of frames, at least 1; got {consecutive!r}"
             )
+        if not isinstance(conditions or {}, Mapping):
+            raise ConfigError(f"ClassifierReward: conditions are a mapping by state key, got {conditions!r}")
         self._consecutive = consecutive
         self._conditions = [self._condition(key, bounds) for key, bounds in (conditions or {}).items()]
         self._streak: np.ndarray | None = None

@@ -41,7 +41,7 @@ class FrameLabels(gymnasium.Wrapper, RecordConstructorArgs):
     def __init__(self, env: gymnasium.Env):
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
-        if not env.has_wrapper_attr("device"):
+        if not env.has_wrapper_attr("intervenes"):
             raise ConfigError(
                 "FrameLabels reads the buttons that Intervention reports; put it outside of one"
             )

@@ -7,8 +7,8 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from hilserl_envs.errors import ConfigError, check_array, check_name
-from hilserl_envs.franka_env import GRIPPER_THRESHOLD
 from hilserl_envs.wrappers.action import layout_of
+from hilserl_envs.wrappers.gripper_state import OPEN_ABOVE, GripperState
 from hilserl_envs.wrappers.state import state_reader
 
 PLACES = ("info", "reward")
@@ -44,7 +44,7 @@ class GripperPenalty(gymnasium.Wrapper, RecordConstructorArgs):
     """
 
     def __init__(
-        self, env: gymnasium.Env, penalty: float = 0.02, into: str = "info", open_above: float = 0.85
+        self, env: gymnasium.Env, penalty: float = 0.02, into: str = "info", open_above: float = OPEN_ABOVE
     ):
         RecordConstructorArgs.__init__(self, penalty=penalty, into=into, open_above=open_above)
         super().__init__(env)
@@ -52,30 +52,20 @@ class GripperPenalty(gymnasium.Wrapper, RecordConstructorArgs):
         if self._penalty < 0:
             raise ConfigError(f"GripperPenalty: a penalty is at least 0 (it is subtracted), got {penalty}")
         self._in_reward = check_name(into, PLACES, "place for the penalty") == "reward"
-        self._open_above = float(check_array(open_above, (), "open_above"))
-        self._arms = [arm for arm in layout_of(env, self) if arm.gripper]
-        if not self._arms:
+        arms = [arm for arm in layout_of(env, self) if arm.gripper]
+        if not arms:
             raise ConfigError("GripperPenalty: no arm of this environment has a gripper in its action")
-        self._readers = [state_reader(env, self, f"{arm.prefix}gripper_pose")[1] for arm in self._arms]
-        self._open = [True] * len(self._arms)
+        self._readers = {arm.name: state_reader(env, self, f"{arm.prefix}gripper_pose")[1] for arm in arms}
+        self._grippers = GripperState(arms, float(check_array(open_above, (), "open_above")))
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
         observation, info = self.env.reset(seed=seed, options=options)
-        self._open = [bool(read(observation)[0] > self._open_above) for read in self._readers]
+        self._grippers.reset({name: float(read(observation)[0]) for name, read in self._readers.items()})
         return observation, info
 
     def step(self, action: np.ndarray) -> tuple:
         observation, reward, terminated, truncated, info = self.env.step(action)
-        changes = self._changes(np.asarray(info.get("intervene_action", action)))
+        changes = self._grippers.execute(np.asarray(info.get("intervene_action", action)))
         penalty = -self._penalty * changes if changes else 0.0
         info = {**info, "grasp_penalty": penalty}
         return observation, reward + penalty * self._in_reward, terminated, truncated, info
-
-    def _changes(self, action: np.ndarray) -> int:
-        changes = 0
-        for number, arm in enumerate(self._arms):
-            command = action[arm.stop - 1]
-            if abs(command) > GRIPPER_THRESHOLD:
-                changes += bool(command > 0) != self._open[number]
-                self._open[number] = bool(command > 0)
-        return changes

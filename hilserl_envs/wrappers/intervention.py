@@ -7,13 +7,14 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from hilserl_envs.errors import ActionError, ConfigError, check_array, check_name
-from hilserl_envs.poses import rotate, rotvec_to_quat, saturate
+from hilserl_envs.poses import quat_conjugate, quat_multiply, rotate, rotvec_to_quat, saturate
 from hilserl_envs.teleop import Device, Takeover, TeleopCommand, make_device
-from hilserl_envs.teleop.device import GRIPPER_COMMANDS
 from hilserl_envs.teleop.takeover import TakeoverSettings
-from hilserl_envs.wrappers.action import outer_action
+from hilserl_envs.wrappers.action import layout_of, outer_action
+from hilserl_envs.wrappers.gripper_state import GripperState
 
-FRAMES = ("base", "tcp")
+FRAMES = ("world", "tcp")
+_SESSION = 1  # keeps this wrapper's draws apart from the environment's, whose seed it shares
 
 
 class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
@@ -44,12 +45,16 @@ class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
         env: in any stack whose action wrappers can be undone.
         device: a name, with or without settings (see `teleop.make_device`), or a
             `Device`. One made from a name is closed with the environment.
-        frame: axes of the person's motions: "base", the arm's base (x away from it), or
-            "tcp", the end effector's own.
-        heading: direction in which the person looks, about the base's z [rad]: 0 stands
-            behind the arm, pi faces it. For "base" only.
+        frame: axes of the person's motions: "world", their own (x away from them), the same
+            for both of two arms; or "tcp", each end effector's.
+        heading: direction in which the person looks, about the world's z [rad]: 0 stands
+            behind an arm at the origin, pi faces it. For "world" only.
         mode: "hold" or "toggle", see `teleop.takeover.TakeoverSettings`.
         release_delay: how long "hold" stays with the person after a motion [s].
+
+    Attributes:
+        device: what the person holds.
+        held_still: while set, nobody acts: `PersonReward` waits for the person's word.
 
     Wrappers that leave out part of the action (`FixedGripper`, `ActionSubspace`) go inside.
 
@@ -63,7 +68,7 @@ class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
         self,
         env: gymnasium.Env,
         device: str | Device,
-        frame: str = "base",
+        frame: str = "world",
         heading: float = 0.0,
         mode: str = "hold",
         release_delay: float = 0.5,
@@ -72,6 +77,8 @@ class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
             self, device=device, frame=frame, heading=heading, mode=mode, release_delay=release_delay
         )
         super().__init__(env)
+        if env.has_wrapper_attr("judged_by_person"):
+            raise ConfigError("Intervention: put PersonReward outside of it, where the presses come out")
         self._base_layout = getattr(env.unwrapped, "action_layout", None)
         if self._base_layout is None:
             raise ConfigError(
@@ -83,27 +90,43 @@ class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
         self._takeover = Takeover(TakeoverSettings(mode=mode, release_delay=release_delay), hz)
         self.device = make_device(device, env)
         self._owns_device = self.device is not device
+        self._grippers = GripperState(layout_of(env, self))
         self._seeds = np.random.default_rng()
+        self._given: TeleopCommand | None = None
+        self.held_still = False
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
         """As the environment's; `seed` seeds a scripted device too."""
         if seed is not None:
-            self._seeds = np.random.default_rng(seed)
-        self._begin()
-        return self.env.reset(seed=seed, options=options)
-
-    def _begin(self) -> None:
+            self._seeds = np.random.default_rng([seed, _SESSION])
         self._takeover.begin()
         self.device.begin(self._draw_seed())
+        self._given = None
+        observation, info = self.env.reset(seed=seed, options=options)
+        if hasattr(self.env.unwrapped, "robot_state"):
+            arms = self.env.unwrapped.robot_state.arms
+            self._grippers.reset({name: arm.gripper_pose for name, arm in arms.items()})
+        return observation, info
+
+    def give(self, command: TeleopCommand) -> None:
+        """Take this command in the next step instead of reading another.
+
+        For whoever read the device between two steps: what starts a session is its first
+        command.
+        """
+        self._given = command
 
     def _draw_seed(self) -> int:
         return int(self._seeds.integers(2**31))
 
     def step(self, action: np.ndarray) -> tuple:
         action = check_array(action, self.action_space.shape, "an action", ActionError)
-        command, person = self._decide(self.device.read())
+        command, self._given = self._given or self.device.read(), None
+        command, person = self._decide(command)
+        person = person and not self.held_still
         if person:
             action = self._action_of(command)
+        self._grippers.execute(action)
         observation, reward, terminated, truncated, info = self.env.step(action)
         info = {**info, "intervened": person, "teleop": command}
         if person:
@@ -125,17 +148,26 @@ class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
             motion = [saturate(rotate(turn, half), 1.0) for half in (asked.motion[:3], asked.motion[3:])]
             inner[arm.motion] = np.concatenate(motion)
             if arm.gripper:
-                inner[arm.stop - 1] = GRIPPER_COMMANDS[asked.gripper]
+                inner[arm.stop - 1] = self._gripper_action(arm.name, asked.gripper)
         # Rounding to float32 may lengthen a full vector by its last bit.
         return np.clip(outer_action(self.env, inner), -1.0, 1.0).astype(np.float32)
+
+    def _gripper_action(self, arm: str, asked: str) -> float:
+        if asked == "toggle":
+            asked = "close" if self._grippers.open.get(arm, True) else "open"
+        return {"close": -1.0, "stay": 0.0, "open": 1.0}[asked]
 
     def _turn(self, arm: str) -> np.ndarray:
         """quat_xyzw that turns the person's axes into the base's."""
         if self.device.in_base_frame:
             return np.array([0.0, 0.0, 0.0, 1.0])
+        base = self.env.unwrapped
         if self._frame == "tcp":
-            return self.env.unwrapped.robot_state.arms[arm].tcp_pose[3:]
-        return self._heading
+            return base.robot_state.arms[arm].tcp_pose[3:]
+        if not hasattr(base, "task"):
+            return self._heading
+        base_in_world = np.array(base.task.arms[arm].base_pose[3:])
+        return quat_multiply(quat_conjugate(base_in_world), self._heading)
 
     def close(self) -> None:
         if self._owns_device:

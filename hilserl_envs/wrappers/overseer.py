@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from dataclasses import dataclass
 
@@ -50,6 +51,11 @@ class OverseerSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for field in dataclasses.fields(self):
+            if isinstance(field.default, int) and not isinstance(getattr(self, field.name), int):
+                raise ConfigError(
+                    f"OverseerSettings.{field.name} is a whole number, got {getattr(self, field.name)!r}"
+                )
         if self.shortest > self.longest:
             raise ConfigError(f"OverseerSettings: shortest {self.shortest} is above longest {self.longest}")
 
@@ -73,6 +79,9 @@ class ScriptedOverseer(Intervention, RecordConstructorArgs):
         >>> info["takeover_reason"]
         'stall'
 
+    It judges by the success that it sees: a reward by a classifier goes inside of it (see
+    the `reward` of `make_env`).
+
     Args:
         env: a `FrankaEnv` in any stack whose action wrappers can be undone.
         device: what acts in the person's place, and whose way progress is measured by.
@@ -83,8 +92,13 @@ class ScriptedOverseer(Intervention, RecordConstructorArgs):
     """
 
     def __init__(self, env: gymnasium.Env, device: str | Device = "expert", **settings: float):
-        super().__init__(env, device)
+        # The first one counts, so that the settings are in the spec.
         RecordConstructorArgs.__init__(self, device=device, **settings)
+        super().__init__(env, device)
+        if self.device.real_time:
+            raise ConfigError(
+                "ScriptedOverseer acts in a person's place; give a device that a person holds to Intervention"
+            )
         self._settings = OverseerSettings(**settings)
         spec = env.spec
         self._horizon = spec.max_episode_steps if spec is not None else None
@@ -113,7 +127,7 @@ class ScriptedOverseer(Intervention, RecordConstructorArgs):
         longest = max(self._settings.stall_steps, self._settings.stray_steps)
         self._progress: deque[tuple[float, float]] = deque(maxlen=longest)
         self._watching, self._left, self._reason = False, 0, ""
-        self._steps, self._helped = 0, False
+        self._steps, self._helped, self._over = 0, False, False
 
     def step(self, action: np.ndarray) -> tuple:
         before = self._tcp_poses()
@@ -125,7 +139,8 @@ class ScriptedOverseer(Intervention, RecordConstructorArgs):
             info["takeover_reason"] = self._reason
         else:
             self._progress.append(self._gained(before, info["teleop"]))
-        if terminated or truncated:
+        if (terminated or truncated) and not self._over:
+            self._over = True
             self._alone.append(bool(info.get("is_success")) and not self._helped)
         return observation, reward, terminated, truncated, info
 

@@ -8,19 +8,20 @@ from gymnasium.utils import RecordConstructorArgs
 
 from hilserl_envs.errors import ActionError, ConfigError, check_array
 from hilserl_envs.teleop import Device, TeleopCommand, make_device
+from hilserl_envs.wrappers.judging import refuse_to_judge
 
 
 class PersonReward(gymnasium.Wrapper, RecordConstructorArgs):
     """A press of "success" pays 1 and ends the episode, one of "failure" pays 0 and ends it.
 
     Presses count at every step. At the time limit the arm can be held still for a while
-    in which the person may still say so: those steps execute no motion whatever the
-    policy wants, and carry `info["waiting_for_label"]`; without a word the episode is
+    in which the person may still say so: those steps execute no motion, neither the
+    policy's nor the person's, and carry `info["waiting_for_label"]`; without a word the episode is
     truncated. Nothing ever blocks. `info["is_success"]` (and `succeed`) is the person's
     word; the environment's own stays in `info["task_success"]`.
 
-    In the twin make the environment with `ends_on_success=False`: there the task knows
-    success, and would end the episode before the person says so.
+    The reward of what is inside is replaced. The environment must be made with
+    `ends_on_success=False`: else it would end the episode before the person says so.
 
     Example:
         >>> import gymnasium as gym
@@ -44,25 +45,29 @@ class PersonReward(gymnasium.Wrapper, RecordConstructorArgs):
         ConfigError: no device, and no `Intervention` inside; or a wrong setting.
     """
 
+    judged_by_person = True  # Intervention looks for it
+
     def __init__(self, env: gymnasium.Env, device: str | Device | None = None, grace: float = 0.0):
         RecordConstructorArgs.__init__(self, device=device, grace=grace)
         super().__init__(env)
+        refuse_to_judge(env, self)
         grace = float(check_array(grace, (), "grace"))
         if grace < 0:
             raise ConfigError(f"PersonReward: grace is at least 0 s, got {grace}")
-        if device is None and not env.has_wrapper_attr("device"):
+        if device is None and not env.has_wrapper_attr("intervenes"):
             raise ConfigError(
                 "PersonReward: nobody is there to ask: put it outside of Intervention, or give it a device"
             )
         self._device = None if device is None else make_device(device, env)
         self._owns_device = self._device is not device
         self._grace = round(grace * env.metadata.get("render_fps", 10))
+        self._intervenes = env.has_wrapper_attr("intervenes")
         self._waiting = 0
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
         if self._device is not None:
             self._device.begin(seed)
-        self._waiting = 0
+        self._hold(0)
         observation, info = self.env.reset(seed=seed, options=options)
         return observation, self._judged(info, False)
 
@@ -80,7 +85,7 @@ class PersonReward(gymnasium.Wrapper, RecordConstructorArgs):
         success = "success" in pressed and "failure" not in pressed
         judged = bool(pressed & {"success", "failure"})
         if truncated and not judged:
-            self._waiting += 1
+            self._hold(self._waiting + 1)
             truncated = self._waiting > self._grace
         return (
             observation,
@@ -89,6 +94,11 @@ class PersonReward(gymnasium.Wrapper, RecordConstructorArgs):
             truncated and not judged,
             self._judged(info, success),
         )
+
+    def _hold(self, waiting: int) -> None:
+        self._waiting = waiting
+        if self._intervenes:
+            self.env.set_wrapper_attr("held_still", waiting > 0)
 
     def _command(self, info: dict) -> TeleopCommand:
         return info["teleop"] if self._device is None else self._device.read()

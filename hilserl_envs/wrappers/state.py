@@ -35,15 +35,28 @@ def pose_keys(env: gymnasium.Env, wrapper: gymnasium.Wrapper) -> list[str]:
 def state_reader(
     env: gymnasium.Env, wrapper: gymnasium.Wrapper, key: str
 ) -> tuple[int, Callable[[dict], np.ndarray]]:
-    """Size of one key of the state, and how to read it from an observation, flattened or not.
+    """Size of one key of the state, and how to read it from an observation.
+
+    The state may be flattened, and stacked in time: then the newest counts.
 
     Raises:
         ConfigError: there is no such key, or no state addressed by key.
     """
-    if isinstance(env.observation_space, spaces.Dict) and env.has_wrapper_attr("slices"):
+    space, what = env.observation_space, f"state key of {type(wrapper).__name__}"
+    flat = space.spaces.get("state") if isinstance(space, spaces.Dict) else None
+    if isinstance(flat, spaces.Box) and env.has_wrapper_attr("slices"):
         slices = env.get_wrapper_attr("slices")
-        part = slices[check_name(key, slices, f"state key of {type(wrapper).__name__}")]
-        return part.stop - part.start, lambda observation: observation["state"][part]
+        part = slices[check_name(key, slices, what)]
+        if flat.shape[-1] != max(other.stop for other in slices.values()):
+            raise ConfigError(
+                f"{type(wrapper).__name__}: the flattened state {flat.shape} was changed after that: "
+                "put this wrapper inside of the one that did so"
+            )
+        return part.stop - part.start, lambda observation: _newest(observation["state"])[part]
     state = state_space(env, wrapper)
-    box = state[check_name(key, state, f"state key of {type(wrapper).__name__}")]
-    return box.shape[0], lambda observation: observation["state"][key]
+    box = state[check_name(key, state, what)]
+    return box.shape[-1], lambda observation: _newest(observation["state"][key])
+
+
+def _newest(value: np.ndarray) -> np.ndarray:
+    return value[-1] if value.ndim == 2 else value
