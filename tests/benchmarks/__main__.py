@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 
 from hilserl_envs.errors import check_name
-from tests.benchmarks import contact, devices, footprint, law_overhead, peer, rendering, vector
+from tests.benchmarks import contact, devices, footprint, law_overhead, peer, recording, rendering, vector
 
 BENCHMARKS = {
     "law_overhead": law_overhead,
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "vector": vector,
     "footprint": footprint,
     "devices": devices,
+    "recording": recording,
     "peer": peer,
     "contact": contact,
 }
