@@ -42,7 +42,7 @@ class ExpertPolicy:
         self.start(0)
 
     def start(self, seed: int) -> None:
-        self._expert = self._env.unwrapped.task.expert(np.random.default_rng(seed))
+        self._expert = self._env.unwrapped.task.expert(_rng(seed))
 
     def __call__(self, observation: dict) -> np.ndarray:
         base = self._env.unwrapped
@@ -58,10 +58,15 @@ class RandomPolicy:
         self.start(0)
 
     def start(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._rng = _rng(seed)
 
     def __call__(self, observation: dict) -> np.ndarray:
         return self._rng.uniform(self._space.low, self._space.high).astype(np.float32)
+
+
+def _rng(seed: int) -> np.random.Generator:
+    """Draws apart from the environment's, whose reset takes the same seed."""
+    return np.random.default_rng([seed, 2])
 
 
 POLICIES = {"expert": ExpertPolicy, "random": RandomPolicy}
