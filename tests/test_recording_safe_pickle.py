@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from hilserl_envs.errors import RecordingError
 from hilserl_envs.recording.safe_pickle import load_plain_pickle
+from tests.resnet10_file import jax_pickle
 
 PLAIN = {
     "float32": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -80,6 +81,12 @@ def test_files_of_the_other_numpy(tmp_path, protocol):
     np.testing.assert_array_equal(load_plain_pickle(save(tmp_path, data)), PLAIN["float32"])
 
 
+def test_arrays_of_jax_become_arrays_of_numpy(tmp_path):
+    arrays = {name: PLAIN[name] for name in ("float32", "image", "fortran", "big endian", "number", "empty")}
+    loaded = load_plain_pickle(save(tmp_path, jax_pickle(arrays)))
+    assert_same(arrays, loaded)
+
+
 def test_ordered_dictionaries_keep_their_order(tmp_path):
     loaded = load_plain_pickle(save(tmp_path, pickle.dumps(collections.OrderedDict(b=1, a=2))))
     assert loaded == {"b": 1, "a": 2} and list(loaded) == ["b", "a"]
@@ -114,6 +121,10 @@ NDARRAY, DTYPE = named("numpy", "ndarray"), named("numpy", "dtype")
 RECONSTRUCT = named("numpy.core.multiarray", "_reconstruct")
 FLOAT = DTYPE + text("f8") + b"\x85R"  # dtype("f8")
 ARRAY = RECONSTRUCT + NDARRAY + b"K\x00\x85" + b"C\x01b" + b"\x87R"  # _reconstruct(ndarray, (0,), b"b")
+
+JAX = named("jax._src.array", "_reconstruct_array") + b"("
+ARRAY_PARTS = b"(" + NDARRAY + b"K\x00\x85C\x01bt"
+JAX_STATE = b"(K\x01J\xff\xff\xff\x7f\x85" + FLOAT + b"\x89C\x00t"
 
 
 def array_state(shape: bytes, dtype: bytes, content: bytes) -> bytes:
@@ -152,6 +163,9 @@ def hostile(tmp_path):
         "a buffer from outside": b"\x80\x05\x97.",
         "bytes by number": program(named("builtins", "bytes"), b"J\xff\xff\xff\x7f\x85R"),
         "bytes with another codec": program(named("_codecs", "encode"), text("x"), text("idna"), b"\x86R"),
+        "array of JAX made by another": program(JAX, DTYPE, ARRAY_PARTS, b"NNtR"),
+        "array of JAX of another class": program(JAX, RECONSTRUCT, b"(", DTYPE, b"K\x00\x85C\x01btNNtR"),
+        "array of JAX of another size": program(JAX, RECONSTRUCT, ARRAY_PARTS, JAX_STATE, b"NtR"),
         "array of another class": program(RECONSTRUCT, DTYPE, b"K\x00\x85C\x01b\x87R"),
         "array called by itself": program(NDARRAY, b"J\xff\xff\xff\x7f\x85\x85R"),
         "huge array": array_state(b"J\xff\xff\xff\x7f\x85", FLOAT, b"C\x00"),
@@ -184,6 +198,9 @@ def test_hostile_pickles_are_refused_before_anything_runs(tmp_path):
         ("a persistent id", "code BINPERSID at byte"),
         ("function changed", "changes '__call__'"),
         ("huge array", "needs 17179869176 items, it holds 0"),
+        ("array of JAX made by another", "an array made by"),
+        ("array of JAX of another class", "an array of class"),
+        ("array of JAX of another size", "needs 17179869176 items, it holds 0"),
         ("memory of a terabyte", "names the place 2147483647"),
     ],
 )

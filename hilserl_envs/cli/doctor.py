@@ -23,7 +23,7 @@ for device in rs.context().query_devices():
     print(device.get_info(rs.camera_info.name), device.get_info(rs.camera_info.serial_number))
 """
 # Optional dependencies of this package, and what for.
-_EXTRAS = {"teleop": "keyboard, gamepad and SpaceMouse", "lerobot": "datasets of LeRobot"}
+_EXTRAS = {"teleop": "keyboard, gamepad and SpaceMouse", "lerobot": "datasets of LeRobot", "agent": "learning"}
 _PIP = f"{sys.executable} -m pip install"
 
 
@@ -72,7 +72,6 @@ def _checks() -> Iterator[Check]:
     yield _library("hidapi", hidapi, "the SpaceMouse", "libhidapi-hidraw0")
     yield _display()
     yield _cameras()
-    yield _torch()
     yield _numba_cache()
 
 
@@ -184,11 +183,6 @@ def _cameras() -> Check:
             problem = (error.stderr.strip() or str(error)).splitlines()[-1]
             fix = _apt("libusb-1.0-0")
     return Check("RealSense camera", bool(found), ", ".join(found) or problem, "images of a real arm", fix)
-
-
-def _torch() -> Check:
-    version = _version("torch")
-    return Check("torch", version is not None, version or "not installed", "learning", f"{_PIP} torch")
 
 
 def _numba_cache() -> Check:

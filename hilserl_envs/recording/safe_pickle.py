@@ -29,7 +29,8 @@ def load_plain_pickle(path: str | Path) -> Any:
     """What a pickle file holds, if that is plain data.
 
     Lists, tuples, dictionaries, sets, strings, bytes, numbers, and arrays and scalars of
-    numpy 1 or 2, in protocols 2 to 5; `OrderedDict` becomes a dictionary.
+    numpy 1 or 2, in protocols 2 to 5; `OrderedDict` becomes a dictionary, an array of JAX one
+    of numpy.
 
     Raises:
         RecordingError: there is no such file, it is no pickle or a torn one, or it holds
@@ -130,6 +131,18 @@ def _reconstruct(kind: Any, shape: Any, code: Any) -> np.ndarray:
     return np.ndarray.__new__(_Array, (0,), np.int8)
 
 
+_numpy_array = _Callable(_reconstruct)
+
+
+def _jax_array(reconstruct: Any, arguments: Any, state: Any, _: Any) -> np.ndarray:
+    """JAX puts numpy's three steps into one call; what it says of its own kind is left out."""
+    if reconstruct is not _numpy_array:
+        _refuse(f"an array made by {reconstruct!r}")
+    array = _reconstruct(*arguments)
+    array.__setstate__(state)
+    return array
+
+
 def _scalar(dtype: Any, content: Any = b"") -> np.generic:
     dtype = _checked((), dtype, content)
     if dtype.hasobject or not isinstance(content, bytes):
@@ -173,13 +186,14 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): dict,
     ("_codecs", "encode"): _Callable(_encode),
     ("numpy", "ndarray"): _ndarray,
+    ("jax._src.array", "_reconstruct_array"): _Callable(_jax_array),
     ("numpy", "dtype"): _Callable(lambda code, *_: _Dtype(code)),
 }
 for _module in ("builtins", "__builtin__"):  # Python 3, and what protocol 2 calls it
     _ALLOWED |= {(_module, name): value for name, value in _BUILTINS.items()}
 for _core in ("numpy.core", "numpy._core"):  # numpy 1 and 2
     _ALLOWED |= {
-        (f"{_core}.multiarray", "_reconstruct"): _Callable(_reconstruct),
+        (f"{_core}.multiarray", "_reconstruct"): _numpy_array,
         (f"{_core}.multiarray", "scalar"): _Callable(_scalar),
         (f"{_core}.numeric", "_frombuffer"): _Callable(_frombuffer),
     }
