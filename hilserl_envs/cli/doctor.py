@@ -23,7 +23,11 @@ for device in rs.context().query_devices():
     print(device.get_info(rs.camera_info.name), device.get_info(rs.camera_info.serial_number))
 """
 # Optional dependencies of this package, and what for.
-_EXTRAS = {"teleop": "keyboard, gamepad and SpaceMouse", "lerobot": "datasets of LeRobot", "agent": "learning"}
+_EXTRAS = {
+    "teleop": "keyboard, gamepad and SpaceMouse",
+    "lerobot": "datasets of LeRobot",
+    "agent": "learning",
+}
 _PIP = f"{sys.executable} -m pip install"
 
 
