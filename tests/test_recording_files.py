@@ -89,21 +89,48 @@ def test_lines_torn_at_every_byte(recorded, tmp_path):
         shutil.copytree(recorded, folder)
         (folder / EPISODES).write_bytes(content[:cut])
         store = EpisodeStore(folder)
-        assert [info.steps for info in store.episodes][:2] == [2, 3] and store.verify() == []
+        assert [info.steps for info in store.episodes][:2] == [2, 3]
+        told = [] if cut == len(content) else ["3 records belong to no episode that episodes.jsonl tells of"]
+        assert store.verify() == told
         with EpisodeWriter(folder, SCHEMA, sync=False) as writer:
             append(writer, 1)
-        # Steps of an episode that no line speaks of are cut with its line.
+        # Steps of an episode that no line speaks of are cut with its line, and put aside.
+        lost = folder / "steps.bin.lost"
+        assert (lost.stat().st_size if lost.exists() else 0) == len(told) * 3 * SCHEMA.record.itemsize
         steps = [2, 3, 2, 1] if cut == len(content) else [2, 3, 1]
         store = EpisodeStore(folder)
         assert [info.steps for info in store.episodes] == steps and store.verify() == []
 
 
-@pytest.mark.parametrize("end", [b"", b"\n"])
-def test_a_last_line_of_rubbish_is_cut(recorded, tmp_path, end):
+def test_a_line_without_an_end_is_cut(recorded, tmp_path):
     shutil.copytree(recorded, tmp_path / "store")
     with open(tmp_path / "store" / EPISODES, "ab") as file:
-        file.write(b'{"event": "en' + end)
+        file.write(b'{"event": "en')
     check_and_go_on(tmp_path / "store", 10)
+
+
+def test_episodes_that_do_not_fit_the_lines_end_where_they_stop_to_fit(recorded, tmp_path):
+    """A line is lost in the middle, or was copied before the records were."""
+    shutil.copytree(recorded, tmp_path / "store")
+    lines = (recorded / EPISODES).read_text().splitlines(keepends=True)
+    kept = [line for line in lines if '"episode": 1' not in line]
+    (tmp_path / "store" / EPISODES).write_text("".join(kept))
+    store = EpisodeStore(tmp_path / "store")
+    assert [info.number for info in store.episodes] == [0, 2]
+    for info in store.episodes:
+        records = store.records[info.first : info.first + info.steps + 1]
+        assert (records["episode"] == info.number).all()
+    assert "belong to no episode" in store.verify()[0]
+
+
+def test_an_end_that_is_ahead_of_the_records_is_not_believed_yet(recorded, tmp_path):
+    """As a reader sees it whose writer went on between its two looks."""
+    store = EpisodeStore(recorded)
+    ended = store.episodes[1]
+    store.records = store.records[: ended.first + 2]
+    store.__dict__.pop("episodes", None)
+    info = store.episodes[1]
+    assert (info.steps, info.finished, info.kept) == (1, False, False)
 
 
 @given(place=st.integers(0, 3 * SCHEMA.record.itemsize - 1), flip=st.integers(1, 255))
@@ -132,19 +159,22 @@ def test_a_wrong_byte_in_an_image_nobody_waited_for(recorded, tmp_path):
     assert len(EpisodeStore(tmp_path / "store").records) == 8
 
 
-def test_lines_whose_records_a_power_failure_took(recorded, tmp_path):
+def test_a_store_that_lost_steps_of_an_episode_that_ended_is_left_alone(recorded, tmp_path):
     shutil.copytree(recorded, tmp_path / "store")
     with open(tmp_path / "store" / STEPS, "r+b") as file:
         file.truncate(5 * SCHEMA.record.itemsize)  # into the second episode, which had ended
-    check_and_go_on(tmp_path / "store", 5)
     outcomes = [(info.steps, info.finished) for info in EpisodeStore(tmp_path / "store").episodes]
-    assert outcomes == [(2, True), (1, False), (1, True)]
+    assert outcomes == [(2, True), (1, False)]
+    with pytest.raises(RecordingError, match="lost its end: 5 records are left of 7"):
+        EpisodeWriter(tmp_path / "store")
+    assert (tmp_path / "store" / EPISODES).read_bytes() == (recorded / EPISODES).read_bytes()
 
 
-def test_damage_before_whole_lines_is_not_cut_but_told(recorded, tmp_path):
+@pytest.mark.parametrize("where", [1, -1])
+def test_a_damaged_line_is_not_cut_but_told(recorded, tmp_path, where):
     shutil.copytree(recorded, tmp_path / "store")
     lines = (recorded / EPISODES).read_text().splitlines(keepends=True)
-    lines[1] = "{" + lines[1]
+    lines[where] = "{" + lines[where]
     (tmp_path / "store" / EPISODES).write_text("".join(lines))
     for opened in (EpisodeStore, EpisodeWriter):
         with pytest.raises(RecordingError, match="is damaged.*mend or delete that line"):

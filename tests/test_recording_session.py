@@ -12,6 +12,7 @@ from hilserl_envs.wrappers import Intervention, LiveView
 from tests.generic_env import GenericEnv
 
 STILL, GONE = TeleopCommand(), TeleopCommand(connected=False)
+LOOKED = STILL  # what was tapped during a reset is looked at and forgotten
 MOVING = TeleopCommand({"arm": ArmMotion(np.eye(6)[0])}, acting=True)
 
 
@@ -72,7 +73,7 @@ def quick(monkeypatch):
 
 @pytest.mark.parametrize("beginning", [MOVING, press("takeover")])
 def test_with_a_persons_device_the_first_motion_begins(quick, beginning):
-    run, env, told = make([STILL, STILL, beginning, MOVING, STILL, STILL], real_time=True)
+    run, env, told = make([LOOKED, STILL, STILL, beginning, MOVING, STILL, STILL], real_time=True)
     run.run_episode(0)
     assert told == [("Move to begin", True)] * 3 + [("", False)]
     begun = [1, 1, 0] if beginning.acting else [0, 1, 0]
@@ -107,7 +108,7 @@ def test_a_device_that_is_gone_halts_until_it_is_back(quick):
 
 
 def test_what_there_is_to_say_is_printed_once_and_shown_all_the_while(quick, capsys):
-    device = FakeDevice([STILL, STILL, MOVING])
+    device = FakeDevice([LOOKED, STILL, STILL, MOVING])
     device.real_time = True
     shown = []
 

@@ -20,8 +20,8 @@ def observe(value: float = 0.0) -> dict:
 
 
 def step(writer: EpisodeWriter, value: float = 1.0, **more) -> None:
-    more = {"reward": 0.0, "terminated": False, "truncated": False} | more
-    writer.step(observe(value), np.full(3, value), **more)
+    more = {"action": np.full(3, value), "reward": 0.0, "terminated": False, "truncated": False} | more
+    writer.step(observe(value), **more)
 
 
 def test_episodes_and_their_ends(tmp_path):
@@ -167,21 +167,27 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
             step(writer)
             full = (tmp_path / "steps.bin").stat().st_size + 10
             resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+            said = []
             for _ in range(2):
                 try:
                     step(writer, 2.0)
                 except RecordingError as error:
-                    status = 0 if "File too large" in str(error) and "Make room" in str(error) else 2
+                    said.append(str(error))
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            step(writer, 3.0)  # there is room again
+            writer.end(kept=True)  # there is room again
+            writer.begin(observe())
+            step(writer, 3.0)
+            status = 0 if "File too large" in said[0] and "begin another" in said[1] else 2
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     store = EpisodeStore(tmp_path)
-    (info,) = store.episodes
+    cut, _ = store.episodes
     assert store.verify() == []
-    np.testing.assert_array_equal(store.episode(0)["x"][:, 0], [0, 1, 3])
-    np.testing.assert_array_equal(store.episode(0)["eye"][:, 0, 0, 0], [0, 1, 3])
+    assert (cut.kept, cut.outcome, cut.why) == (False, "stopped", "a step is missing")
+    np.testing.assert_array_equal(store.episode(0)["x"][:, 0], [0, 1])
+    np.testing.assert_array_equal(store.episode(1)["x"][:, 0], [0, 3])
+    np.testing.assert_array_equal(store.episode(1)["eye"][:, 0, 0, 0], [0, 3])
 
 
 @pytest.mark.parametrize("written", [1, 2])
@@ -208,7 +214,8 @@ def test_an_interrupt_within_a_step_leaves_the_steps_before(tmp_path, monkeypatc
     writer.begin(observe())
     step(writer)
     interrupt()
-    step(writer, 2.0)
+    with pytest.raises(RecordingError, match="end it and begin another"):
+        step(writer, 2.0)
     writer.end(kept=True)
     writer.begin(observe())
     interrupt()
@@ -216,11 +223,11 @@ def test_an_interrupt_within_a_step_leaves_the_steps_before(tmp_path, monkeypatc
     for _ in range(2):
         writer.close()
         store = EpisodeStore(tmp_path)
-        assert store.verify() == [] and [info.steps for info in store.episodes] == [2, 0]
-        np.testing.assert_array_equal(store.episode(0)["x"][:, 0], [0, 1, 2])
-        np.testing.assert_array_equal(store.episode(0)["eye"][:, 0, 0, 0], [0, 1, 2])
+        assert store.verify() == [] and [info.steps for info in store.episodes] == [1, 0]
+        np.testing.assert_array_equal(store.episode(0)["x"][:, 0], [0, 1])
+        np.testing.assert_array_equal(store.episode(0)["eye"][:, 0, 0, 0], [0, 1])
         writer = EpisodeWriter(tmp_path)
-    assert len(EpisodeStore(tmp_path).records) == 4
+    assert len(EpisodeStore(tmp_path).records) == 3 and not any(info.kept for info in store.episodes)
     writer.close()
 
 
@@ -261,3 +268,29 @@ def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordingError, match="cannot record into .*file/store"):
         EpisodeWriter(tmp_path / "file" / "store", SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda writer: step(writer, extras={"label": np.int64(300)}), "cannot hold 300"),
+        (lambda writer: step(writer, action=np.full(3, 1e300)), r"cannot hold 1e\+300"),
+        (lambda writer: step(writer, action=np.full(3, np.nan)), "the action must be finite"),
+        (lambda writer: step(writer, reward=np.inf), "the reward must be finite"),
+    ],
+)
+def test_numbers_that_the_store_cannot_hold_are_refused(tmp_path, wrong, message):
+    with EpisodeWriter(tmp_path, SCHEMA) as writer:
+        writer.begin(observe())
+        with pytest.raises(ConfigError, match=message):
+            wrong(writer)
+        step(writer)  # nothing was written, so nothing is missing
+
+
+def test_seeds_are_whole_numbers_of_any_kind(tmp_path):
+    with EpisodeWriter(tmp_path, SCHEMA) as writer:
+        writer.begin(observe(), seed=np.int64(3))
+        writer.end(kept=True)
+        with pytest.raises(ConfigError, match="a seed is a whole number"):
+            writer.begin(observe(), seed="3")
+    assert EpisodeStore(tmp_path).episodes[0].seed == 3

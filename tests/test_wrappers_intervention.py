@@ -264,6 +264,26 @@ def test_a_command_that_was_read_elsewhere_is_carried_out():
     np.testing.assert_array_equal([action[0] for action in base.actions], [1, 0])
 
 
+def test_what_was_tapped_while_nobody_looked_moves_and_judges_nothing(monkeypatch):
+    tapped = TeleopCommand(
+        {"arm": ArmMotion(np.eye(6)[0], "toggle")}, True, pressed=frozenset({"success", "discard", "gripper"})
+    )
+    clock = [100.0]
+    monkeypatch.setattr(intervention.time, "monotonic", lambda: clock[0])
+    base, device = GenericEnv(), FakeDevice()
+    device.real_time = True
+    env = Intervention(base, device, release_delay=0)
+    env.reset(seed=0)
+    device.commands = [tapped]
+    assert env.step(np.zeros(7))[4]["teleop"].pressed == {"discard"}  # of the reset
+    device.commands = [tapped]
+    assert env.step(np.zeros(7))[4]["teleop"] == tapped
+    clock[0] += 60
+    device.commands = [tapped]
+    assert env.step(np.zeros(7))[4]["teleop"].pressed == {"discard"}  # of a stall
+    np.testing.assert_array_equal([action[0] for action in base.actions], [0, 1, 0])
+
+
 def test_nobody_acts_while_it_is_held_still():
     base = GenericEnv()
     env = Intervention(base, FakeDevice([TeleopCommand({"arm": ArmMotion(np.eye(6)[0])}, True)] * 2))

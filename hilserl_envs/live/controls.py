@@ -123,6 +123,8 @@ class Controls:
             page = self._pages[self._driver]
             limit = self.timeout if self._holds(page.message) else IDLE_TIMEOUT
             if page.slow or now - page.heard > limit:
+                self._pressed |= pressed  # they are the person's word still
+                self._resumed = True  # but no motion
                 return Held()
             message = page.message
             return Held(True, message.held, pressed, resumed, message.pads, message.mice)

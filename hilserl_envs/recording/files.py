@@ -12,6 +12,7 @@ Every line of `episodes.jsonl` says how many records there were before it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ import numpy as np
 
 from hilserl_envs.errors import ConfigError, RecordingError
 from hilserl_envs.recording.schema import Schema
+
+log = logging.getLogger("hilserl_envs.recording")
 
 FORMAT = 1
 META, STEPS, EPISODES, LOCK = "meta.json", "steps.bin", "episodes.jsonl", "lock"
@@ -77,10 +80,10 @@ def sync_folder(folder: Path) -> None:
 def read_events(folder: Path, start: int = 0) -> tuple[list[dict], list[int]]:
     """The lines of `episodes.jsonl` from a byte on, and the byte where each ends.
 
-    A torn last line is left out: its writer is writing it, or was killed.
+    A torn last line, with no end, is left out: its writer is writing it, or was killed.
 
     Raises:
-        RecordingError: a line before the last is damaged.
+        RecordingError: a line is damaged.
     """
     try:
         with open(folder / EPISODES, "rb") as file:
@@ -89,14 +92,12 @@ def read_events(folder: Path, start: int = 0) -> tuple[list[dict], list[int]]:
     except FileNotFoundError:
         return [], []
     events, ends = [], []
-    for number, line in enumerate(lines):
+    for line in lines:
         try:
             event = json.loads(line)
             if not (isinstance(event["event"], str) and isinstance(event["records"], int)):
                 raise ValueError("not an event")
         except (ValueError, TypeError, KeyError):
-            if number == len(lines) - 1:
-                break
             raise RecordingError(
                 f"{folder / EPISODES} is damaged: {line[:80]!r} is not an event, and whole lines follow it; "
                 "mend or delete that line"
@@ -192,18 +193,35 @@ def whole(folder: Path, schema: Schema, events: Sequence[Mapping]) -> tuple[int,
 class AppendedFile:
     """A file that is written at its own idea of its end; what lies beyond is cut when it is opened.
 
+    Args:
+        path: of the file.
+        size: where its end is.
+        torn: how much beyond it [bytes] a kill can leave. More than that was lost in another
+            way: it is put beside the file, under its name with `.lost`, before it is cut.
+
     Raises:
-        RecordingError: it is shorter than that.
+        RecordingError: it is shorter than its size.
     """
 
-    def __init__(self, path: Path, size: int):
+    def __init__(self, path: Path, size: int, torn: int):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         self.size = size
         if (there := os.fstat(self.fd).st_size) < size:
             os.close(self.fd)
             raise RecordingError(f"{path} lost its end: {there} bytes of {size} are left; restore the file")
+        if there - size > torn:
+            lost = path.with_name(path.name + ".lost")
+            with open(lost, "ab") as file:
+                file.write(os.pread(self.fd, there - size, size))
+            log.warning(
+                "%s: %d bytes that belong to no whole episode are put into %s", path, there - size, lost
+            )
         os.ftruncate(self.fd, size)
+
+    def cut(self) -> None:
+        """Take away what a write that failed left beyond the end."""
+        os.ftruncate(self.fd, self.size)
 
     def write(self, data: bytes) -> None:
         at, rest = self.size, memoryview(data)

@@ -112,16 +112,20 @@ class RecordEpisodes(gymnasium.Wrapper, RecordConstructorArgs):
         observation, reward, terminated, truncated, info = self.env.step(action)
         if self._writer.episode is not None:
             self._succeeded = bool(info.get("is_success", False))
-            self._writer.step(
-                observation,
-                np.asarray(info.get("intervene_action", action), dtype=np.float32),
-                reward,
-                terminated,
-                truncated,
-                success=self._succeeded,
-                intervened=info.get("intervened", "intervene_action" in info),
-                extras=self._extras(info),
-            )
+            try:
+                self._writer.step(
+                    observation,
+                    np.asarray(info.get("intervene_action", action), dtype=np.float32),
+                    reward,
+                    terminated,
+                    truncated,
+                    success=self._succeeded,
+                    intervened=info.get("intervened", "intervene_action" in info),
+                    extras=self._extras(info),
+                )
+            except BaseException:
+                self._writer.skip_step()
+                raise
             if terminated or truncated:
                 self.end()
         return observation, reward, terminated, truncated, info

@@ -13,6 +13,7 @@ import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
+from reprlib import repr as _brief
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,9 +21,9 @@ import numpy as np
 from hilserl_envs.errors import RecordingError
 
 # Codes of the extension registry can go past `find_class`; persistent ids and buffers lie
-# outside of the file.
-_REFUSED = {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER"}
-_DTYPES = re.compile(r"[biufc]\d{1,2}|[SU]\d{1,6}|O8?")
+# outside of the file. PUT is of protocol 0, and reserves memory for any place it names.
+_REFUSED = {"PUT", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER", "READONLY_BUFFER"}
+_DTYPES = re.compile(r"[biufc][1-9]\d?|[SU][1-9]\d{0,5}|O8?")
 
 
 def load_plain_pickle(path: str | Path) -> Any:
@@ -82,13 +83,13 @@ class _Dtype:
 
     def __init__(self, code: Any):
         if not (isinstance(code, str) and _DTYPES.fullmatch(code)):
-            raise RecordingError(f"it holds numpy's type {code!r}; numbers and text are read")
+            raise RecordingError(f"it holds numpy's type {_brief(code)}; numbers and text are read")
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:
         order, structure = state[1], state[2:5]
         if order not in ("<", ">", "|", "=") or structure != (None, None, None):
-            raise RecordingError(f"it holds a numpy type made of {state!r}; numbers and text are read")
+            raise RecordingError(f"it holds a numpy type made of {_brief(state)}; numbers and text are read")
         if order in "<>":
             self.dtype = self.dtype.newbyteorder(order)
 
@@ -107,9 +108,9 @@ class _Array(np.ndarray):
 def _checked(shape: Any, dtype: Any, content: Any) -> np.dtype:
     """The type, if shape, type and content fit each other."""
     if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple) or len(shape) > 32:
-        raise RecordingError(f"it holds an array of type {dtype!r} and shape {shape!r}")
+        raise RecordingError(f"it holds an array of type {_brief(dtype)} and shape {_brief(shape)}")
     if not all(type(side) is int and side >= 0 for side in shape):
-        raise RecordingError(f"it holds an array of shape {shape!r}")
+        raise RecordingError(f"it holds an array of shape {_brief(shape)}")
     needed = math.prod(shape) * (1 if dtype.dtype.hasobject else dtype.dtype.itemsize)
     if len(content) != needed:
         raise RecordingError(
@@ -127,7 +128,7 @@ def _refuse(what: str) -> NoReturn:
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> np.ndarray:
     if kind is not _ndarray or shape != (0,):
-        _refuse(f"an array of class {kind!r}")
+        _refuse(f"an array of class {_brief(kind)}")
     return np.ndarray.__new__(_Array, (0,), np.int8)
 
 
@@ -137,7 +138,7 @@ _numpy_array = _Callable(_reconstruct)
 def _jax_array(reconstruct: Any, arguments: Any, state: Any, _: Any) -> np.ndarray:
     """JAX puts numpy's three steps into one call; what it says of its own kind is left out."""
     if reconstruct is not _numpy_array:
-        _refuse(f"an array made by {reconstruct!r}")
+        _refuse(f"an array made by {_brief(reconstruct)}")
     array = _reconstruct(*arguments)
     array.__setstate__(state)
     return array
@@ -160,7 +161,7 @@ def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
 def _encode(text: Any, encoding: Any = None) -> bytes:
     """How protocol 2 holds bytes."""
     if not isinstance(text, str) or encoding != "latin1":
-        _refuse(f"a call of _codecs.encode for {encoding!r}")
+        _refuse(f"a call of _codecs.encode for {_brief(encoding)}")
     return text.encode("latin1")
 
 
@@ -207,4 +208,4 @@ class _Unpickler(pickle.Unpickler):
             _refuse(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> NoReturn:
-        _refuse(f"the persistent id {pid!r}")
+        _refuse(f"the persistent id {_brief(pid)}")

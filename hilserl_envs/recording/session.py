@@ -88,7 +88,7 @@ class Session:
         try:
             while True:
                 self._tell(line, True)
-                command = self._device.read()
+                command = self._env.get_wrapper_attr("look")()
                 if "discard" in command.pressed:
                     return None
                 if over(command):

@@ -117,11 +117,26 @@ class EpisodeStore:
         infos = []
         for (number, begin), stop in zip(begins.items(), stops, strict=True):
             end = ends.get(number, {})
-            first, stop = begin["records"], min(stop, end.get("records", stop), len(self.records))
+            if end.get("records", 0) > len(self.records):  # it was said after these records were looked at
+                end = {}
+            first = begin["records"]
+            stop = self._fitting(number, first, min(stop, end.get("records", stop), len(self.records)))
             if stop > first:
-                said = {"kept": False, "outcome": "", "why": "", **end, **marks.get(number, {})}
+                said = {"kept": False, "outcome": "", "why": "", **end}
+                said |= marks.get(number, {}) if end else {}
                 infos.append(self._info(number, begin, first, stop, bool(end), said))
         return infos
+
+    def _fitting(self, number: int, first: int, stop: int) -> int:
+        """Where the records of an episode end that starts at `first`, at `stop` at the latest."""
+        if stop <= first:
+            return first
+        last = self.records[stop - 1]
+        if last["episode"] == number and last["step"] == stop - 1 - first:
+            return stop
+        part = self.records[first:stop]
+        fits = (part["episode"] == number) & (part["step"] == np.arange(len(part)))
+        return first + (len(part) if fits.all() else int(fits.argmin()))
 
     def _info(
         self, number: int, begin: Mapping, first: int, stop: int, finished: bool, said: Mapping
@@ -232,6 +247,15 @@ class EpisodeStore:
         sizes = files.blob_sizes(self.folder, self.schema)
         sound = files.sound_records(self.records, 0, sizes)
         wrong = [] if sound == len(self.records) else [f"record {sound} is not as it was written"]
+        told = sum(info.steps + 1 for info in self.episodes)
+        if told != len(self.records):
+            wrong.append(
+                f"{len(self.records) - told} records belong to no episode that {files.EPISODES} tells of"
+            )
+        itemsize = self.schema.record.itemsize
+        if lost := max((e["records"] for e in self._events), default=0) - len(self.records):
+            if lost > 0:
+                wrong.append(f"{files.STEPS} lacks {lost} records of {itemsize} bytes that were written")
         for key in self.schema.images:
             whole = files.sound_images(self.records[:sound], 0, key, self._blob(key, sizes[key]))
             if whole < sound:

@@ -22,6 +22,7 @@ from hilserl_envs.recording.lock import lock
 from hilserl_envs.recording.schema import RESET, STEP, Leaf, Schema, flatten
 
 _STEPS, _EPISODES = PurePath(files.STEPS), PurePath(files.EPISODES)
+_LONGEST_LINE = 4096  # of those that begin and end an episode [bytes]
 OUTCOMES = ("success", "failure", "timeout", "stopped")
 
 
@@ -82,17 +83,27 @@ class EpisodeWriter:
         else:
             files.write_meta(self.folder, {**session, **description, "schema": self.schema.to_json()})
         events, lines = files.read_events(self.folder)
+        told = max((event["records"] for event in events if event["event"] == "end"), default=0)
+        there = len(files.map_records(self.folder, self.schema.record))
+        if there < told:
+            raise RecordingError(
+                f"{self.folder / files.STEPS} lost its end: {there} records are left of {told} in episodes "
+                "that ended; restore the file"
+            )
         self._count, sizes = files.whole(self.folder, self.schema, events)
         # After a power failure a line may be there whose records are not.
         while events and events[-1]["records"] > self._count:
             events.pop()
+        # What a step in flight can leave behind; an image is smaller than its pixels, or little larger.
+        torn = {self.schema.blob(key): 2 * int(np.prod(shape)) for key, shape in self.schema.images.items()}
+        torn |= {_STEPS: self.schema.record.itemsize, _EPISODES: _LONGEST_LINE}
         sizes[_STEPS] = self._count * self.schema.record.itemsize
         sizes[_EPISODES] = lines[len(events) - 1] if events else 0
         self._kept = {event["episode"]: event["kept"] for event in events if "kept" in event}
         self._next = 1 + max((event["episode"] for event in events if "episode" in event), default=-1)
         self.episode: int | None = None
         for name, size in sizes.items():
-            self._files[name] = files.AppendedFile(self.folder / name, size)
+            self._files[name] = files.AppendedFile(self.folder / name, size, torn[name])
         if self._sync:
             for folder in {file.parent for file in self._files}:
                 files.sync_folder(self.folder / folder)
@@ -133,11 +144,14 @@ class EpisodeWriter:
         """
         if self.episode is not None:
             raise ConfigError(f"episode {self.episode} has not ended; call end() before begin()")
+        if seed is not None and not isinstance(seed, int | np.integer):
+            raise ConfigError(f"a seed is a whole number or None, got {seed!r}")
+        seed = None if seed is None else int(seed)
         record, images = self._record(RESET, self._next, 0, observation, extras)
         record["success"] = success
         self._say("begin", episode=self._next, seed=seed, options=json_value(dict(options or {})))
         self._append(record, images)
-        self.episode, self._last_step = self._next, 0
+        self.episode, self._last_step, self._gap = self._next, 0, False
         self._next += 1
         self._outcome = "success" if success else "stopped"
         return self.episode
@@ -162,21 +176,32 @@ class EpisodeWriter:
         """
         if self.episode is None:
             raise ConfigError("a step belongs to an episode; call begin() first")
+        if self._gap:
+            raise RecordingError(
+                f"a step of episode {self.episode} could not be written, and the next would seem to follow "
+                "the one before it; end it and begin another"
+            )
         record, images = self._record(STEP, self.episode, self._last_step + 1, observation, extras)
-        record["action"] = _checked("the action", action, self.schema.action)
+        record["action"] = _finite("the action", _checked("the action", action, self.schema.action))
         for name, value in (
-            ("reward", reward),
+            ("reward", _finite("the reward", reward)),
             ("terminated", terminated),
             ("truncated", truncated),
             ("success", success),
             ("intervened", intervened),
         ):
             record[name] = value
+        self._gap = True  # until it is there
         self._append(record, images)
+        self._gap = False
         self._last_step += 1
         self._outcome = (
             "success" if success else "failure" if terminated else "timeout" if truncated else "stopped"
         )
+
+    def skip_step(self) -> None:
+        """A step was taken that nobody can append: the episode ends here, and is not kept."""
+        self._gap = True
 
     def end(self, kept: bool, outcome: str | None = None, why: str = "") -> None:
         """End the episode. What is not kept stays readable, and out of the way.
@@ -193,6 +218,11 @@ class EpisodeWriter:
         """
         if self.episode is None:
             raise ConfigError("no episode has begun; call begin() first")
+        if self._gap:
+            kept, outcome, why = False, "stopped", why or "a step is missing"
+            with self._explained():
+                for file in self._files.values():
+                    file.cut()
         outcome = self._outcome if outcome is None else check_name(outcome, OUTCOMES, "outcome")
         if self._sync:
             self.sync()
@@ -287,9 +317,20 @@ def _line(event: Mapping[str, Any]) -> bytes:
 
 
 def _checked(name: str, value: Any, leaf: Leaf) -> np.ndarray:
-    """A value that the store's type can hold."""
+    """A value as the store's type, which can hold it."""
     value = np.asarray(value)
     if value.shape != leaf.shape or not np.can_cast(value.dtype, leaf.dtype, "same_kind"):
         got = f"{value.shape} {value.dtype}" if value.dtype != object else "nothing of that kind"
         raise ConfigError(f"{name} is {leaf} in the store, got {got}")
+    with np.errstate(over="ignore"):
+        stored = value.astype(leaf.dtype)
+    too_large = stored != value if value.dtype.kind in "iu" else np.isfinite(value) & ~np.isfinite(stored)
+    if too_large.any():
+        raise ConfigError(f"{name} is {leaf} in the store, which cannot hold {value.max():g}")
+    return stored
+
+
+def _finite(name: str, value: Any) -> Any:
+    if not np.isfinite(value).all():
+        raise ConfigError(f"{name} must be finite, got {np.asarray(value).tolist()}")
     return value

@@ -27,7 +27,7 @@ from hilserl_envs.teleop.polled import PolledDevice
 PROCESS = Path(gamepad_process.__file__)
 DOWN = 0.5  # a trigger pulled further than this is a pressed button
 START_LIMIT = 15.0  # for the process to say its first word [s]
-SILENCE_LIMIT = 1.0  # of a process that speaks every `gamepad_process.HEARTBEAT` [s]
+SILENCE_LIMIT = 0.3  # of a process that speaks every `gamepad_process.HEARTBEAT` [s]
 _BROWSER = "--device browser reads a gamepad through a web page"
 
 

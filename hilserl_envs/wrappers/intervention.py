@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+
 import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
@@ -14,6 +17,7 @@ from hilserl_envs.wrappers.action import layout_of, outer_action
 from hilserl_envs.wrappers.gripper_state import GripperState
 
 FRAMES = ("world", "tcp")
+STALE = 0.5  # taps that nobody looked at for so long [s] are no commands any more
 _SESSION = 1  # keeps this wrapper's draws apart from the environment's, whose seed it shares
 
 
@@ -93,6 +97,7 @@ class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
         self._grippers = GripperState(layout_of(env, self))
         self._seeds = np.random.default_rng()
         self._given: TeleopCommand | None = None
+        self._looked = -np.inf
         self.held_still = False
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
@@ -101,7 +106,7 @@ class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
             self._seeds = np.random.default_rng([seed, _SESSION])
         self._takeover.begin()
         self.device.begin(self._draw_seed())
-        self._given = None
+        self._given, self._looked = None, -np.inf
         observation, info = self.env.reset(seed=seed, options=options)
         if hasattr(self.env.unwrapped, "robot_state"):
             arms = self.env.unwrapped.robot_state.arms
@@ -116,12 +121,26 @@ class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
         """
         self._given = command
 
+    def look(self) -> TeleopCommand:
+        """What the person does now.
+
+        What was tapped while nobody looked, for as long as a reset takes or a learner
+        stalls, moves nothing any more and judges nothing; only "discard" and "pause" stay.
+        """
+        command = self.device.read()
+        if self.device.real_time and time.monotonic() - self._looked > STALE:
+            asked = command.pressed & {"discard", "pause"}
+            command = self.device.read()
+            command = dataclasses.replace(command, pressed=command.pressed | asked)
+        self._looked = time.monotonic()
+        return command
+
     def _draw_seed(self) -> int:
         return int(self._seeds.integers(2**31))
 
     def step(self, action: np.ndarray) -> tuple:
         action = check_array(action, self.action_space.shape, "an action", ActionError)
-        command, self._given = self._given or self.device.read(), None
+        command, self._given = self._given or self.look(), None
         command, person = self._decide(command)
         person = person and not self.held_still
         if person:
