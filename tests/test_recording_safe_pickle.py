@@ -176,6 +176,9 @@ def hostile(tmp_path):
         "function changed": program(RECONSTRUCT, b"N}", text("__call__"), DTYPE, b"s\x86b"),
         "function's dictionary": program(RECONSTRUCT, b"}", text("x"), b"K\x01sb"),
         "memory of a terabyte": b"\x80\x02Nr\xff\xff\xff\x7f.",
+        "memory of gigabytes in text": b"\x80\x02Nq\x00p200000000\n.",
+        "type of no size": program(DTYPE, text("S0"), b"\x85R"),
+        "type whose name has no end": program(DTYPE, b"N" + b"q\x01h\x01\x86" * 40, b"\x85R"),
     }
 
 
@@ -202,6 +205,9 @@ def test_hostile_pickles_are_refused_before_anything_runs(tmp_path):
         ("array of JAX of another class", "an array of class"),
         ("array of JAX of another size", "needs 17179869176 items, it holds 0"),
         ("memory of a terabyte", "names the place 2147483647"),
+        ("memory of gigabytes in text", "code PUT at byte"),
+        ("type of no size", "numpy's type 'S0'"),
+        ("type whose name has no end", "numpy's type"),
     ],
 )
 def test_refusals_say_why(tmp_path, name, message):
