@@ -205,6 +205,31 @@ def test_closing_twice_ends_the_threads(keys):
     assert not device.read().connected
 
 
+def test_a_key_whose_release_was_lost_does_not_drive_on(keys, caplog):
+    """Here it is held and does not repeat yet, which looks the same."""
+    keys.open(hold_limit=0.3)
+    keys.type("keydown", "w")
+    keys.until(lambda command: command.acting)
+    keys.until(lambda command: not command.acting)
+    keys.type("keyup", "w")
+    assert "nothing heard of the held keys" in caplog.text
+
+
+def test_one_of_two_shifts_going_up_leaves_the_other(keys):
+    keys.open()
+    from pynput.keyboard import Controller, Key  # xdotool lets go of both
+
+    fingers = Controller()
+    for key in ("w", Key.shift, Key.shift_r):
+        fingers.press(key)
+    keys.until(lambda command: command.acting and command.arms["arm"].motion[0] < 1)
+    fingers.release(Key.shift_r)
+    assert keys.settle().arms["arm"].motion[0] < 1
+    fingers.release(Key.shift)
+    keys.until(lambda command: command.arms["arm"].motion[0] == 1)
+    fingers.release("w")
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # pynput's thread
 def test_when_the_display_goes_the_arms_get_no_commands(keys, monkeypatch, caplog):
     own = Display()

@@ -166,7 +166,9 @@ def _episodes(steps: Sequence[_Step]) -> Iterable[list[_Step]]:
 
 
 def _same(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one)
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[key], other[key], equal_nan=one[key].dtype.kind == "f") for key in one
+    )
 
 
 def _write(writer: EpisodeWriter, episode: Sequence[_Step], label: str | None) -> None:

@@ -38,6 +38,9 @@ class KeyboardSettings:
             a key's meaning away.
         arm_key: a press lets keys count, the next one ends that.
         disarm_after: keys stop counting when none was used for so long [s]; 0 is never.
+        hold_limit: a held key of which nothing is heard for so long [s] counts as up, in case
+            its release was lost; most displays repeat a held key many times a second. 0 is
+            never.
 
     Raises:
         ConfigError: a value of a wrong kind or range.
@@ -49,6 +52,7 @@ class KeyboardSettings:
     bindings: Mapping[str, str] | None = None
     arm_key: str = "f9"
     disarm_after: float = ranged(30.0, 0.0, 3600.0)
+    hold_limit: float = ranged(5.0, 0.0, 60.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -98,6 +102,7 @@ class Keyboard(Device):
         self._lock = threading.Lock()
         self._armed = False
         self._down: set[str] = set()
+        self._sides: set[str] = set()  # of keys that are there twice, those that are down
         self._pressed: set[str] = set()
         self._used = 0.0  # when a key went down or up last
         self._listening = True
@@ -137,6 +142,7 @@ class Keyboard(Device):
         changed = self._expire(now)
         with self._lock:
             self._used = now
+            self._sides.add(getattr(key, "name", None))
             if name in self._down:  # X repeats the presses of a held key
                 return
             if name == self._settings.arm_key:
@@ -155,6 +161,9 @@ class Keyboard(Device):
         name = _name(key)
         with self._lock:
             self._used = time.monotonic()
+            self._sides.discard(getattr(key, "name", None))
+            if any(side and _folded(side) == name for side in self._sides):
+                return  # the other one is still down
             if name in self._down:
                 self._down.remove(name)
             elif name != "shift":
@@ -165,6 +174,10 @@ class Keyboard(Device):
     def _expire(self, now: float) -> bool:
         """Disarm if no key was used for long; returns whether it did."""
         with self._lock:
+            limit = self._settings.hold_limit
+            if self._down and limit and now - self._used > limit:
+                log.warning("Keyboard: nothing heard of the held keys for %g s; press them anew", limit)
+                self._down, self._sides = set(), set()
             limit = self._settings.disarm_after
             if not (self._armed and limit and not self._down and now - self._used > limit):
                 return False
@@ -192,9 +205,13 @@ def _name(key: Any) -> str | None:
     """A key's name as in `teleop.keys`, whatever Shift does to it; None if it has none."""
     name = getattr(key, "name", None)
     if name is not None:
-        return re.sub("_(l|r|gr)$", "", name)
+        return _folded(name)
     char = getattr(key, "char", None)
     return char.lower() if char else None
+
+
+def _folded(name: str) -> str:
+    return re.sub("_(l|r|gr)$", "", name)
 
 
 def _pynput_keyboard() -> Any:

@@ -210,6 +210,7 @@ class _Export:
                 "options": dict(info.options),
                 "outcome": info.outcome,
                 "why": info.why,
+                "kept": info.kept,
                 "terminated": bool(self._store.records["terminated"][info.first + info.steps]),
             }
             for info in infos

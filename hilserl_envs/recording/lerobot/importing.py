@@ -214,7 +214,7 @@ def _write(writer: EpisodeWriter, source: _Dataset, index: int, columns: Columns
                 for feature, name in source.extras.items()
             },
         )
-    writer.end(kept=True, outcome=facts.get("outcome") or None, why=facts.get("why", ""))
+    writer.end(kept=facts.get("kept", True), outcome=facts.get("outcome") or None, why=facts.get("why", ""))
 
 
 def _observation(source: _Dataset, features: Columns, index: int | None = None) -> dict[str, np.ndarray]:
