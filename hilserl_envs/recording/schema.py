@@ -52,6 +52,23 @@ class Leaf:
         """Type on disk, little-endian, and shape."""
         return np.dtype(self.dtype).newbyteorder("<"), self.shape
 
+    def hold(self, name: str, value: Any) -> np.ndarray:
+        """A value as this type; `name` is for the error.
+
+        Raises:
+            ConfigError: it has another shape or kind, or is too large for the type.
+        """
+        value = np.asarray(value)
+        if value.shape != self.shape or not np.can_cast(value.dtype, self.dtype, "same_kind"):
+            got = f"{value.shape} {value.dtype}" if value.dtype != object else "nothing of that kind"
+            raise ConfigError(f"{name} is {self} in the store, got {got}")
+        with np.errstate(over="ignore"):
+            held = value.astype(self.dtype)
+        too_large = held != value if value.dtype.kind in "iu" else np.isfinite(value) & ~np.isfinite(held)
+        if too_large.any():
+            raise ConfigError(f"{name} is {self} in the store, which cannot hold {value.max():g}")
+        return held
+
     def __str__(self) -> str:
         return f"{self.shape} {self.dtype}"
 

@@ -35,7 +35,8 @@ class EpisodeWriter:
       seen later: opening the store again cuts off what is torn.
     - When `end` has returned with `sync`, the episode survives a power failure too (it
       is on the disk). Steps of the episode in progress may be lost then.
-    - A full disk raises, and leaves the store whole up to the step before.
+    - A full disk raises, and leaves the store whole up to the step before. The episode
+      lacks a step then: it can only be ended, and is not kept.
 
     One process writes, any number read at the same time (see `EpisodeStore`).
 
@@ -182,7 +183,7 @@ class EpisodeWriter:
                 "the one before it; end it and begin another"
             )
         record, images = self._record(STEP, self.episode, self._last_step + 1, observation, extras)
-        record["action"] = _finite("the action", _checked("the action", action, self.schema.action))
+        record["action"] = _finite("the action", self.schema.action.hold("the action", action))
         for name, value in (
             ("reward", _finite("the reward", reward)),
             ("terminated", terminated),
@@ -268,12 +269,12 @@ class EpisodeWriter:
         if unknown := set(given) - set(self.schema.observations) - set(self.schema.images):
             raise ConfigError(f"the store has no {sorted(unknown)}; make it with the environment's schema")
         for key, leaf in self.schema.observations.items():
-            record["observation"][key] = _checked(repr(key), given.get(key), leaf)
+            record["observation"][key] = leaf.hold(repr(key), given.get(key))
         for key, shape in self.schema.images.items():
-            images[key] = self._codec.encode(_checked(repr(key), given.get(key), Leaf(shape, "uint8")))
+            images[key] = self._codec.encode(Leaf(shape, "uint8").hold(repr(key), given.get(key)))
         for name, value in (extras or {}).items():
             leaf = self.schema.extras[check_name(name, self.schema.extras, "extra")]
-            record["extras"][name] = _checked(repr(name), value, leaf)
+            record["extras"][name] = leaf.hold(repr(name), value)
         return record, images
 
     def _append(self, record: np.ndarray, images: Mapping[str, bytes]) -> None:
@@ -308,26 +309,12 @@ class EpisodeWriter:
         except OSError as error:
             raise RecordingError(
                 f"cannot write to {self.folder}: {error.strerror}; what was in flight is not recorded, all "
-                "before it is. Make room and go on, or open the store again later"
+                "before it is. Make room and begin another episode, or open the store again later"
             ) from error
 
 
 def _line(event: Mapping[str, Any]) -> bytes:
     return json.dumps(event).encode() + b"\n"
-
-
-def _checked(name: str, value: Any, leaf: Leaf) -> np.ndarray:
-    """A value as the store's type, which can hold it."""
-    value = np.asarray(value)
-    if value.shape != leaf.shape or not np.can_cast(value.dtype, leaf.dtype, "same_kind"):
-        got = f"{value.shape} {value.dtype}" if value.dtype != object else "nothing of that kind"
-        raise ConfigError(f"{name} is {leaf} in the store, got {got}")
-    with np.errstate(over="ignore"):
-        stored = value.astype(leaf.dtype)
-    too_large = stored != value if value.dtype.kind in "iu" else np.isfinite(value) & ~np.isfinite(stored)
-    if too_large.any():
-        raise ConfigError(f"{name} is {leaf} in the store, which cannot hold {value.max():g}")
-    return stored
 
 
 def _finite(name: str, value: Any) -> Any:
