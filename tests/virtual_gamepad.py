@@ -59,11 +59,12 @@ class VirtualPad:
 
 
 def follow(path: str, pad: VirtualPad) -> None:
-    while True:
-        with open(path) as commands:
-            for line in commands:
-                name, *arguments = json.loads(line)
-                getattr(pad, name)(*arguments)
+    # Open for writing too, so that the pipe never ends: a reader that opens it anew after each
+    # writer breaks the pipe of a writer who comes just before it closes.
+    with open(os.open(path, os.O_RDWR)) as commands:
+        for line in commands:
+            name, *arguments = json.loads(line)
+            getattr(pad, name)(*arguments)
 
 
 if __name__ == "__main__":

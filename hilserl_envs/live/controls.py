@@ -98,8 +98,8 @@ class Controls:
                 page = self._add(message, now)
             elif message.seq > page.message.seq:
                 self._update(page, message, now)
-                if message.take and not page.slow:
-                    refused = self._take(message.page, now)
+                if message.take:
+                    refused = self._take(page, now)
                 if message.leave:
                     self._leave(message.page)
             driver = {message.page: "you", None: "nobody"}.get(self._driver, "other")
@@ -155,12 +155,14 @@ class Controls:
             self._pressed |= pressed
             self._resumed |= resumed
 
-    def _take(self, name: str, now: float) -> str | None:
+    def _take(self, page: _Page, now: float) -> str | None:
         """Give control to a page, or say why not."""
+        if page.slow:
+            return "The connection is too slow to take control: what you do here would come too late."
         driver = self._pages.get(self._driver)
-        if driver is not None and self._driver != name and now - driver.acted < STILL_FOR:
+        if driver is not None and driver is not page and now - driver.acted < STILL_FOR:
             return "The page in control is moving the arm. Try again when it has been still for a second."
-        self._driver = name
+        self._driver = page.message.page
         return None
 
     def _leave(self, name: str) -> None:

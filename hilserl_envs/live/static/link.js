@@ -21,6 +21,7 @@ export class Link {
     this.answeredAt = -Infinity;
     this.due = true; // something must be told as soon as possible
     this.sticks = ""; // as last told
+    this.taking = false; // the person asked for control, and no answer has said yes or no
     this.left = false; // nothing must follow the last word
     addEventListener("pagehide", () => {
       this.send({ leave: true });
@@ -40,6 +41,12 @@ export class Link {
     queueMicrotask(() => this.due && this.send());
   }
 
+  /** Ask for control until the program has said yes or no: a message may be lost or overtaken. */
+  take() {
+    this.taking = true;
+    this.urge();
+  }
+
   tick() {
     this.inputs.poll();
     const often = this.inputs.active || this.slow || JSON.stringify(this.inputs.sticks) !== this.sticks;
@@ -47,12 +54,12 @@ export class Link {
   }
 
   /** Tell now, unless too much is under way: then once an answer has come. */
-  async send({ leave = false, take = false } = {}) {
+  async send({ leave = false } = {}) {
     this.due = this.flying >= IN_FLIGHT && !leave;
     if (this.due || this.left) return;
     const sticks = leave ? { pads: [], mice: [] } : this.inputs.sticks;
     const message = {
-      page: this.page, seq: ++this.seq, seen: this.seen, take, leave,
+      page: this.page, seq: ++this.seq, seen: this.seen, take: this.taking, leave,
       held: leave ? [] : this.inputs.held,
       presses: this.inputs.presses,
       ...sticks,
@@ -78,6 +85,8 @@ export class Link {
   }
 
   receive(answer) {
+    if (answer.refused && this.taking) this.onRefusal(409, answer.refused);
+    if (answer.refused || answer.driver === "you") this.taking = false;
     if (this.seen !== null && answer.tick <= this.seen) return; // overtaken
     this.seen = answer.tick;
     this.slow = answer.slow;

@@ -61,7 +61,6 @@ function tell(text) {
 
 function show(modes, newer) {
   answer = newer;
-  if (newer.refused) tell(newer.refused);
   const status = newer.status;
   $("task").textContent = status.task || "–";
   $("episode").textContent = status.episode;
@@ -188,6 +187,6 @@ function showDevices() {
   for (const button of $("buttons").children) button.classList.toggle("down", inputs.roles.has(button.dataset.role));
 }
 
-$("take").addEventListener("click", () => link.send({ take: true }));
+$("take").addEventListener("click", () => link.take());
 document.addEventListener("click", () => document.activeElement.blur()); // else the space bar would click again
 start();
