@@ -136,5 +136,5 @@ def test_the_example_in_the_docstring_runs():
 def test_many_environments_in_the_standard_stack():
     envs = hilserl_envs.make_vec_env("PickCube", 2, autoreset_mode=AutoresetMode.SAME_STEP, obs="state")
     observation, _ = envs.reset(seed=0)
-    assert observation["state"].shape == (2, 25)
+    assert observation["state"].shape == (2, 28)
     envs.close()

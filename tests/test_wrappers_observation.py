@@ -17,7 +17,7 @@ from tests.generic_env import GenericEnv
 @pytest.mark.parametrize("representation", ["rotvec", "euler", "6d"])
 def test_rotation_representations_agree_with_scipy(representation, arms):
     raw, _ = GenericEnv(arms).reset(seed=4)
-    env = RotationRepresentation(GenericEnv(arms), representation)
+    env = RotationRepresentation(GenericEnv(arms), representation, objects=representation)
     seen, _ = env.reset(seed=4)
     assert env.observation_space.contains(seen)
     for key, pose in raw["state"].items():

@@ -51,26 +51,32 @@ class RotationRepresentation(gymnasium.ObservationWrapper, RecordConstructorArgs
     Args:
         env: whose state holds poses.
         representation: "rotvec", "euler" or "6d".
+        objects: the same for all but the `tcp_pose` of an arm. Seen from a hand that points
+            down, what stands upright is half a turn away, where the others jump.
     """
 
-    def __init__(self, env: gymnasium.Env, representation: str = "rotvec"):
-        RecordConstructorArgs.__init__(self, representation=representation)
+    def __init__(self, env: gymnasium.Env, representation: str = "rotvec", objects: str = "6d"):
+        RecordConstructorArgs.__init__(self, representation=representation, objects=objects)
         super().__init__(env)
-        self._convert, size = _REPRESENTATIONS[
-            check_name(representation, _REPRESENTATIONS, "rotation representation")
-        ]
-        self._keys = pose_keys(env, self)
-        if not self._keys:
+        for name in (representation, objects):
+            check_name(name, _REPRESENTATIONS, "rotation representation")
+        keys = pose_keys(env, self)
+        if not keys:
             raise ConfigError(
                 f"RotationRepresentation finds no pose in the state {list(state_space(env, self))}"
             )
-        changed = {key: spaces.Box(-np.inf, np.inf, (3 + size,), np.float32) for key in self._keys}
+        named = {key: representation if key.endswith("tcp_pose") else objects for key in keys}
+        self._conversions = {key: _REPRESENTATIONS[name] for key, name in named.items()}
+        changed = {
+            key: spaces.Box(-np.inf, np.inf, (3 + size,), np.float32)
+            for key, (_, size) in self._conversions.items()
+        }
         state = spaces.Dict({**state_space(env, self), **changed})
         self.observation_space = spaces.Dict({**env.observation_space, "state": state})
 
     def observation(self, observation: dict) -> dict:
         state = dict(observation["state"])
-        for key in self._keys:
+        for key, (convert, _) in self._conversions.items():
             pose = state[key].astype(np.float64)
-            state[key] = np.concatenate([pose[:3], self._convert(pose[3:])]).astype(np.float32)
+            state[key] = np.concatenate([pose[:3], convert(pose[3:])]).astype(np.float32)
         return {**observation, "state": state}
