@@ -1,4 +1,4 @@
-"""A person's session: episode after episode, at their pace."""
+"""Episode after episode: a person acts, or a policy that a person watches."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 
 from hilserl_envs.errors import ConfigError
+from hilserl_envs.policies import Policy
 from hilserl_envs.teleop import Device, TeleopCommand
 
 POLL = 0.05  # how often a halted session looks at the device [s]
@@ -28,16 +29,17 @@ class Outcome(Enum):
 
 
 class Session:
-    """Runs episodes in which a person acts, and nobody else.
+    """Runs episodes in which a policy acts, or a person and nobody else.
 
-    With a device in somebody's hand an episode starts with their first motion. "pause"
-    halts between two steps and goes on at the next press; so does a device that is gone,
-    until it is back. "discard" ends the episode; before its first step it is about the
-    episode before.
+    Without a policy an episode starts with the person's first motion, if they have a device
+    in their hand. "pause" halts between two steps and goes on at the next press; so does a
+    device that is gone, until it is back. "discard" ends the episode; before its first step
+    it is about the episode before.
 
     Args:
         env: with `Intervention` in it, and for a person `RealTime`; its zero action leaves
-            the arm where it is.
+            the arm where it is. With a policy it may have nobody who takes over.
+        policy: acts while no person does; None leaves the arm where it is.
         tell: called with a line for the person and whether the session is halted, again and
             again while it is; None shows it on the `LiveView`, if there is one, and prints it.
 
@@ -45,30 +47,39 @@ class Session:
         ConfigError: nobody is there to act.
     """
 
-    def __init__(self, env: gymnasium.Env, tell: Callable[[str, bool], None] | None = None):
-        if not env.has_wrapper_attr("intervenes"):
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        tell: Callable[[str, bool], None] | None = None,
+        policy: Policy | None = None,
+    ):
+        watched = env.has_wrapper_attr("intervenes")
+        if not watched and policy is None:
             raise ConfigError("a session needs a person: make the environment with a device")
-        self._env, self._tell = env, tell or _Teller(env)
-        self._device: Device = env.get_wrapper_attr("device")
+        self._env, self._tell, self._policy = env, tell or _Teller(env), policy
+        self._device: Device | None = env.get_wrapper_attr("device") if watched else None
         self._idle = np.zeros(env.action_space.shape, np.float32)
 
     def run_episode(self, seed: int, enough: Callable[[], bool] = lambda: False) -> Outcome:
         """One episode, from its reset on.
 
         Args:
-            seed: of the reset.
+            seed: of the reset, and of the policy.
             enough: asked after every step; if it holds, the episode stops there.
         """
-        self._env.reset(seed=seed)
-        if self._device.real_time:
+        observation, _ = self._env.reset(seed=seed)
+        if self._policy is not None:
+            self._policy.start(seed)
+        elif self._device.real_time:
             first = self._wait(_starts, "Move to begin")
             if first is None:
                 return Outcome.PREVIOUS_DISCARDED
             self._env.get_wrapper_attr("give")(first)
         while True:
-            *_, terminated, truncated, info = self._env.step(self._idle)
-            command = info["teleop"]
-            if "discard" in command.pressed:
+            action = self._idle if self._policy is None else self._policy(observation)
+            observation, _, terminated, truncated, info = self._env.step(action)
+            command: TeleopCommand | None = info.get("teleop")
+            if command is not None and "discard" in command.pressed:
                 return Outcome.DISCARDED
             if terminated or truncated:
                 if info.get("is_success"):
@@ -76,6 +87,8 @@ class Session:
                 return Outcome.FAILURE if terminated else Outcome.TIME_LIMIT
             if enough():
                 return Outcome.STOPPED
+            if command is None:
+                continue
             if "pause" in command.pressed:
                 if self._wait(_resumes, "Paused: press again to go on") is None:
                     return Outcome.DISCARDED

@@ -123,7 +123,9 @@ class EpisodeStore:
             stop = self._fitting(number, first, min(stop, end.get("records", stop), len(self.records)))
             if stop > first:
                 said = {"kept": False, "outcome": "", "why": "", **end}
-                said |= marks.get(number, {}) if end else {}
+                mark = marks.get(number, {})
+                if end or not mark.get("kept", True):  # what has not ended can only be taken back
+                    said |= mark
                 infos.append(self._info(number, begin, first, stop, bool(end), said))
         return infos
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import gymnasium
@@ -116,6 +117,10 @@ class ScriptedOverseer(Intervention, RecordConstructorArgs):
         # Episodes not yet seen count as failures.
         rate = sum(self._alone) / self._settings.memory
         return max(self._settings.least_attention, 1.0 - rate)
+
+    def remember(self, alone: Iterable[bool]) -> None:
+        """Go on from earlier episodes: whether each succeeded without it, in order."""
+        self._alone.extend(alone)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
         observation, info = super().reset(seed=seed, options=options)
