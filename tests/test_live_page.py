@@ -13,6 +13,7 @@ from PIL import Image
 from hilserl_envs.live import page as module
 from hilserl_envs.live.controls import Controls
 from hilserl_envs.live.page import MAX_BYTES, Page
+from hilserl_envs.live.server import PageServer
 from hilserl_envs.live.status import Status
 from hilserl_envs.teleop.keys import BINDINGS
 from tests import needs
@@ -142,6 +143,38 @@ def test_the_answer_carries_the_status(page, client):
     assert answer["status"]["mode"] == "person"
     assert 0 <= answer["age"] < 1
     assert answer["driver"] == "nobody"
+
+
+def test_the_value_has_a_bar_once_there_is_one(chromium):
+    needs.module("waitress")
+    server = PageServer(Page())
+    page = chromium.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+    def share() -> float:
+        """Of the bar that is filled."""
+        size = page.evaluate("getComputedStyle(document.querySelector('#value i')).backgroundSize")
+        return float(size.split("%")[0]) / 100
+
+    try:
+        server.show({"front": picture(RED)}, Status(step=1))
+        page.goto(server.url)
+        page.wait_for_selector("#step:has-text('1')")
+        assert not page.is_visible("#value")
+        for value, shown, filled in (
+            (0.63, "0.63", 0.63),
+            (-0.2, "-0.20", 0),
+            (1.4, "1.40", 1),
+            (None, "–", 0),
+        ):
+            server.show({"front": picture(RED)}, Status(value=value))
+            page.wait_for_selector(f"#value b:has-text('{shown}')")
+            assert share() == filled
+    finally:
+        page.close()
+        server.close()
+    assert not errors
 
 
 def test_a_page_that_only_shows_takes_no_input():

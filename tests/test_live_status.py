@@ -1,5 +1,6 @@
 """The tracker: rates over episodes, who is in control, what the person is told."""
 
+import numpy as np
 import pytest
 
 from hilserl_envs.errors import ConfigError
@@ -79,6 +80,18 @@ def test_mode_says_who_is_in_control():
     assert tracker.step(0.0, False, False, lost).mode == "disconnected"
     tracker.note(paused=False)
     assert tracker.step(0.0, False, False, {"teleop": TeleopCommand()}).mode == "policy"
+
+
+def test_the_value_is_that_of_the_last_step():
+    tracker = Tracker()
+    assert tracker.reset().value is None
+    assert tracker.step(0.0, False, False, {"value": np.float32(0.5)}).value == 0.5
+    assert type(tracker.status.value) is float
+    assert tracker.step(0.0, False, False, {}).value is None
+    for value in (float("nan"), -np.inf):  # no page could read these
+        assert tracker.step(0.0, False, False, {"value": value}).value is None
+    tracker.step(0.0, False, True, {"value": -0.25})
+    assert tracker.status.value == -0.25 and tracker.reset().value is None
 
 
 def test_the_selected_arm_is_known_where_there_are_two():

@@ -32,6 +32,7 @@ EVERY_MODE_THEN_CLOSED = """
 rates = {"success_rate": 0.85, "intervention_rate": 0.1, "kept": 3, "wanted": 20, "arm": "left"}
 show("person", {"front": red, "wrist": grey}, person=True, message="Keep going", **rates)
 show("policy", {"front": red[:, ::2]})
+show("valued", {"front": red[:, ::2]}, value=0.63)
 show("paused", {}, paused=True)
 show("disconnected", {"front": red}, connected=False)
 pygame.display.set_mode((60, 40))
@@ -73,6 +74,11 @@ def test_the_frame_says_who_is_in_control_and_closing_it_stops_nothing(tmp_path)
     person = np.asarray(Image.open(tmp_path / "person.png"))[..., :3]
     shares = [np.mean((person == color).all(2)) for color in ((250, 10, 10), (90, 90, 90))]
     assert shares[0] > 0.3 and shares[1] > 0.2  # of all pixels; both cameras as high
+    policy, valued = (
+        np.asarray(Image.open(tmp_path / f"{name}.png"))[..., :3] for name in ("policy", "valued")
+    )
+    changed = np.argwhere((policy != valued).any(2))
+    assert len(changed) and (changed[:, 0] > policy.shape[0] - 90).all()  # the value is in the foot
 
 
 def test_an_open_window_does_not_swallow_the_end_of_the_run(tmp_path):

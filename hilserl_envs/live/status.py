@@ -49,6 +49,8 @@ class Status:
         recent: whether each of the last 20 episodes succeeded, oldest first.
         success_rate: mean over those, None before the first one ends.
         intervention_rate: share of steps that the person acted in, mean over those.
+        value: what the policy's critics expect of the action last taken, as a discounted
+            return; None where nobody says.
         kept, wanted: how many of what is being collected are there, and shall be.
         message: one line for the person.
     """
@@ -65,6 +67,7 @@ class Status:
     recent: tuple[bool, ...] = ()
     success_rate: float | None = None
     intervention_rate: float | None = None
+    value: float | None = None
     kept: int = 0
     wanted: int | None = None
     message: str = ""
@@ -117,14 +120,19 @@ class Tracker:
         """An episode starts."""
         self._intervened = 0
         return self._set(
-            episode=self.status.episode + 1, step=0, seconds=0.0, person=False, message=self._note
+            episode=self.status.episode + 1,
+            step=0,
+            seconds=0.0,
+            person=False,
+            value=None,
+            message=self._note,
         )
 
     def step(self, reward: float, terminated: bool, truncated: bool, info: dict) -> Status:
         """A step was taken; the arguments are what `env.step` returned.
 
-        Of `info` it reads `is_success`, `intervened`, `teleop` and `waiting_for_label`;
-        any may be missing. Without `is_success` an episode that terminates with a reward
+        Of `info` it reads `is_success`, `intervened`, `teleop`, `value` and
+        `waiting_for_label`; any may be missing. Without `is_success` an episode that terminates with a reward
         above 0 is a success.
         """
         person = bool(info.get("intervened", False))
@@ -138,6 +146,7 @@ class Tracker:
             "person": person,
             "connected": command.connected,
             "arm": _lone_arm(command) or self.status.arm,
+            "value": _finite(info.get("value")),
             "message": "Time is up: success or failure?" if asked else self._note,
         }
         if terminated or truncated:
@@ -155,6 +164,11 @@ class Tracker:
     def _set(self, **changes: Any) -> Status:
         self.status = dataclasses.replace(self.status, **changes)
         return self.status
+
+
+def _finite(value: float | None) -> float | None:
+    """As a plain number; None for NaN and infinity, which JSON does not have."""
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def _lone_arm(command: TeleopCommand) -> str | None:

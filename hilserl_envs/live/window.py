@@ -126,6 +126,8 @@ class Window:
             f"success {_percent(status.success_rate)}",
             f"interventions {_percent(status.intervention_rate)}",
         ]
+        if status.value is not None:
+            parts.append(f"value {status.value:.2f}")
         if status.wanted is not None:
             parts.append(f"kept {status.kept} of {status.wanted}")
         if status.last_outcome:

@@ -69,6 +69,7 @@ function show(modes, newer) {
   $("arm").textContent = status.arm ? status.arm + " arm" : "";
   $("success").textContent = percent(status.success_rate);
   $("interventions").textContent = percent(status.intervention_rate);
+  showValue(status.value);
   $("last").textContent = "last: " + status.last_outcome;
   $("last").hidden = status.last_outcome === null;
   $("kept").textContent = `kept ${status.kept} of ${status.wanted}`;
@@ -79,6 +80,13 @@ function show(modes, newer) {
   if (!$("recent").childElementCount) $("recent").append(...marks.map(() => document.createElement("i")));
   marks.forEach((mark, i) => ($("recent").children[i].className = mark));
   showState(modes, newer.driver !== "view");
+}
+
+/** Once there has been a value its place stays. */
+function showValue(value) {
+  $("value").hidden &&= value === null;
+  $("value").querySelector("b").textContent = value === null ? "–" : value.toFixed(2);
+  $("value").style.setProperty("--share", Math.min(Math.max(value || 0, 0), 1));
 }
 
 function percent(rate) {
