@@ -2,7 +2,7 @@
 
 Each message says what was got, what was expected and what to do. All classes derive
 from `HilserlError`; those about a wrong value are `ValueError` too, those about a
-robot, a device, a recording or a machine `RuntimeError`, so that generic handlers keep working.
+robot, a device, a recording, learning or a machine `RuntimeError`, so that generic handlers keep working.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ class DeviceError(HilserlError, RuntimeError):
 
 class RecordingError(HilserlError, RuntimeError):
     """A recording on disk is damaged or foreign, or cannot be written."""
+
+
+class LearningError(HilserlError, RuntimeError):
+    """Learning cannot go on, or a run on disk is damaged or another's."""
 
 
 class RenderingError(HilserlError, RuntimeError):

@@ -22,10 +22,10 @@ def library(name: str, package: str) -> None:
         _without(f"the library {name}: apt-get install {package}")
 
 
-def module(name: str) -> None:
-    """Go on only where a module of the extra [teleop] is installed."""
+def module(name: str, extra: str = "teleop") -> None:
+    """Go on only where a module of an extra of this package is installed."""
     if importlib.util.find_spec(name) is None:
-        _without(f'the module {name}: pip install "hilserl_envs[teleop]"')
+        _without(f'the module {name}: pip install "hilserl_envs[{extra}]"')
 
 
 def _without(what: str) -> None:

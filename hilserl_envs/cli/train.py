@@ -1,0 +1,150 @@
+"""`hilserl train`: a policy from demonstrations, corrections and experience."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from hilserl_envs.cli import Command
+
+if TYPE_CHECKING:
+    from hilserl_envs.learning.run_folder import RunFolder
+    from hilserl_envs.learning.watch import Watch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Command):
+    """Train a policy: actor and learner side by side, until the steps or the minutes are over.
+
+    Everything is kept in the run's folder. Stop it with Ctrl-C, go on with --resume.
+    """
+
+    task: tyro.conf.Positional[str | None] = None
+    """A task, such as RamInsertion (see `hilserl tasks`); a run that is resumed knows its own."""
+    out: Path
+    """Folder of the run."""
+    demos: Path | None = None
+    """Store of demonstrations (see `hilserl record`); it is copied into the run."""
+    no_demos: bool = False
+    """Learn without demonstrations."""
+    no_interventions: bool = False
+    """Nobody takes over, and no recorded takeovers count."""
+    algorithm: str = "sac"
+    """sac; bc (imitates the demonstrations, never acts) or hg-dagger (imitates corrections too)."""
+    obs: str = "pixels"
+    """pixels, or state: the twin's object poses and no images."""
+    preset: str = "fast"
+    """fast or paper: the agent's settings."""
+    set: tuple[str, ...] = ()
+    """Single settings of the run or the agent: discount=0.98 utd_ratio=8 crops=2."""
+    overseer: bool = False
+    """A script takes over where a person would."""
+    device: str | None = None
+    """A person takes over by browser, keyboard, gamepad or spacemouse."""
+    view: str = "auto"
+    """Live view: auto, window, browser or none. auto shows nothing where no person acts."""
+    robot: str = "twin"
+    """What runs it: the twin, in this version."""
+    frame: str = "relative"
+    """Of actions and poses: relative (of the end effector, from the reset pose) or base."""
+    gripper: str | None = None
+    """closed, stay or open takes the gripper out of the action."""
+    axes: tuple[str, ...] = ()
+    """Of x y z rx ry rz, those that actions have; all by default."""
+    steps: int | None = None
+    """Steps of the environment in all (updates, for bc)."""
+    minutes: float | None = None
+    """Wall-clock time in all, earlier sessions of the run included."""
+    seed: int = 0
+    """Of everything random."""
+    sync: bool = False
+    """Both sides in turns in one process: the same run to the bit from the same seed."""
+    resume: bool = False
+    """Go on with the run in --out."""
+    side: str = "both"
+    """actor or learner runs that side alone, so that the two can be started and stopped apart."""
+    torch_device: str = "cpu"
+    """Of the learner: cpu, cuda, cuda:1 and so on."""
+    tracker: str = "tensorboard"
+    """tensorboard, wandb or none."""
+
+    def run(self) -> dict:
+        from hilserl_envs.errors import ConfigError, check_name
+        from hilserl_envs.learning.extra import torch
+        from hilserl_envs.learning.run_folder import RunFolder
+        from hilserl_envs.learning.watch import Watch
+
+        check_name(self.side, ("both", "actor", "learner"), "side")
+        if self.steps is None and self.minutes is None and self.side == "both":
+            raise ConfigError("how long? give --steps, --minutes or both")
+        # Small networks: several threads wait for each other more than they work.
+        torch.set_num_threads(1)
+        if not self.resume:
+            run = self._create()
+        else:
+            run = RunFolder(self.out)
+            if self.task is not None and not run.settings.is_of(self.task):
+                raise ConfigError(f"{self.out} is a run of {run.settings.task}, not of {self.task}")
+        if self.side != "both":
+            return self._one_side(run)
+        print(run.describe())
+        with Watch(run, self.steps, self.minutes, self.tracker) as watch:
+            self._in_turns(run, watch) if self.sync else self._side_by_side(run, watch)
+        return watch.report()
+
+    def _create(self) -> RunFolder:
+        from hilserl_envs.errors import ConfigError, check_name
+        from hilserl_envs.learning.run_folder import RunFolder
+        from hilserl_envs.learning.run_settings import RunSettings, with_changes
+        from hilserl_envs.learning.settings import PRESETS
+
+        if self.task is None:
+            raise ConfigError("which task? Name one (see `hilserl tasks`), or give --resume to go on")
+        if self.no_demos and self.demos is not None:
+            raise ConfigError("--demos and --no-demos contradict each other; leave one out")
+        env = {"robot": self.robot, "frame": self.frame, "gripper": self.gripper, "axes": self.axes or None}
+        settings = RunSettings(
+            task=self.task,
+            algorithm=self.algorithm,
+            obs=self.obs,
+            agent=PRESETS[check_name(self.preset, PRESETS, "preset")],
+            env={name: value for name, value in env.items() if value is not None},
+            device=self.device,
+            overseer={} if self.overseer else None,
+            demonstrations=not self.no_demos,
+            interventions=not self.no_interventions,
+            seed=self.seed,
+        )
+        return RunFolder.create(self.out, with_changes(settings, self.set), self.demos)
+
+    def _in_turns(self, run: RunFolder, watch: Watch) -> None:
+        from hilserl_envs.learning.loops import Budget, run_in_turns
+
+        run_in_turns(run, Budget(self.steps, watch.is_over), self.torch_device, self._view(run))
+
+    def _side_by_side(self, run: RunFolder, watch: Watch) -> None:
+        from hilserl_envs.learning.supervisor import Supervisor, side_command
+
+        arguments = ["--out", str(run.path), "--view", self.view, "--torch-device", self.torch_device]
+        arguments += [] if self.steps is None else ["--steps", str(self.steps)]
+        sides = ("learner", "actor") if run.settings.acts else ("learner",)
+        supervisor = Supervisor({side: side_command(side, arguments) for side in sides}, watch.tell)
+        supervisor.run(watch.is_over)
+
+    def _one_side(self, run: RunFolder) -> dict:
+        from hilserl_envs.learning.loops import Budget, run_actor, run_learner
+        from hilserl_envs.learning.supervisor import told_to_stop
+
+        with told_to_stop() as stop:
+            budget = Budget(self.steps, stop)
+            if self.side == "learner":
+                run_learner(run, budget, self.torch_device)
+            else:
+                run_actor(run, budget, self._view(run))
+        return {"run": str(run.path)}
+
+    def _view(self, run: RunFolder) -> str:
+        return "none" if self.view == "auto" and run.settings.device is None else self.view

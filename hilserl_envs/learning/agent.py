@@ -1,0 +1,174 @@
+"""What all agents share: optimisers, random numbers, and their state as named tensors."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from hilserl_envs.errors import LearningError
+from hilserl_envs.learning.batch import Batch
+from hilserl_envs.learning.extra import torch
+from hilserl_envs.learning.networks import ObservationNetwork, PolicyNetwork
+from hilserl_envs.learning.settings import AgentSettings
+
+nn = torch.nn
+
+
+class Agent(ABC):
+    """Something that learns a policy from batches.
+
+    A subclass sets `policy`, `modules` and `parameters`, adds its optimisers, and implements
+    `update`.
+
+    Attributes:
+        settings: of the agent.
+        policy: what acts.
+        modules, parameters: everything that is learned, by name.
+        published: names of the modules that an actor needs.
+        updates: made so far.
+    """
+
+    policy: PolicyNetwork
+    modules: dict[str, nn.Module]
+    published: tuple[str, ...] = ("policy",)
+    parameters: dict[str, nn.Parameter]
+
+    def __init__(self, settings: AgentSettings, seed: int, device: torch.device | str):
+        self.settings, self.device, self.updates = settings, torch.device(device), 0
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self._optimizers: dict[str, torch.optim.Adam] = {}
+
+    @abstractmethod
+    def update(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """Learn from `cta_ratio` batches; returns metrics.
+
+        Raises:
+            LearningError: a loss is not finite.
+        """
+
+    @staticmethod
+    @contextlib.contextmanager
+    def seeded(seed: int) -> Iterator[None]:
+        """PyTorch's own random numbers start from a seed in here, and are as before after it."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+
+    def normalise(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """The states that will be seen have about this mean and deviation (S,)."""
+        for module in self.modules.values():
+            for part in module.modules():
+                if isinstance(part, ObservationNetwork):
+                    part.normalise(mean, deviation)
+
+    def noise(self, shape: Sequence[int]) -> torch.Tensor:
+        """Standard normal numbers."""
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> None:
+        """Adam over these."""
+        self._optimizers[name] = torch.optim.Adam(
+            list(parameters), lr=self.settings.learning_rate, fused=True
+        )
+
+    def step(self, name: str, losses: Mapping[str, torch.Tensor], batch: Batch | None = None) -> None:
+        """Go down the sum of some losses, in one optimiser's parameters and no others.
+
+        Raises:
+            LearningError: a loss is not finite; nothing was changed.
+        """
+        loss = sum(losses.values())
+        if not torch.isfinite(loss):
+            wrong = {key: float(value) for key, value in losses.items() if not torch.isfinite(value)}
+            raise LearningError(
+                f"update {self.updates + 1}: {wrong}{'' if batch is None else _what_is_wrong(batch)}. The "
+                "weights of the last checkpoint are good; a smaller learning_rate may go on from there"
+            )
+        optimizer = self._optimizers[name]
+        parameters = optimizer.param_groups[0]["params"]
+        gradients = torch.autograd.grad(loss, parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+
+    @staticmethod
+    def figures(values: Mapping[str, torch.Tensor]) -> dict[str, float]:
+        """As plain numbers, fetched from the device at once."""
+        stacked = torch.stack([value.detach().float() for value in values.values()])
+        return dict(zip(values, stacked.tolist(), strict=True))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Everything that `load_state` needs to go on as if nothing had happened, by name."""
+        tensors = self._module_tensors(self.modules)
+        tensors |= {name: parameter.detach() for name, parameter in self.parameters.items()}
+        for name, optimizer in self._optimizers.items():
+            for index, values in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{name}.{index}.{key}": value for key, value in values.items()}
+        tensors["generator"] = self.generator.get_state()
+        tensors["updates"] = torch.tensor(self.updates)
+        return tensors
+
+    def published_state(self) -> dict[str, torch.Tensor]:
+        """What an actor needs."""
+        return self._module_tensors(self.published)
+
+    def load_published(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Act as the agent did whose `published_state`, or whole `state`, this is.
+
+        Raises:
+            LearningError: it is another agent's.
+        """
+        try:
+            for name in self.published:
+                self.modules[name].load_state_dict(_under(f"{name}.", tensors))
+        except RuntimeError as error:
+            raise LearningError(f"these are another agent's weights: {str(error).splitlines()[0]}") from error
+
+    def value(self, latent: torch.Tensor, actions: torch.Tensor) -> torch.Tensor | None:
+        """What actions (N, A) are worth, (N,); None for an agent that has no opinion."""
+        return None
+
+    def _module_tensors(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        return {
+            f"{name}.{key}": value for name in names for key, value in self.modules[name].state_dict().items()
+        }
+
+    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Be as the agent was whose `state` this is.
+
+        Raises:
+            LearningError: it is another agent's.
+        """
+        try:
+            for name, module in self.modules.items():
+                module.load_state_dict(_under(f"{name}.", tensors))
+            with torch.no_grad():
+                for name, parameter in self.parameters.items():
+                    parameter.copy_(tensors[name])
+            for name, optimizer in self._optimizers.items():
+                values: dict[int, dict[str, torch.Tensor]] = {}
+                for key, value in _under(f"optimizer.{name}.", tensors).items():
+                    index, _, what = key.partition(".")
+                    values.setdefault(int(index), {})[what] = value.clone()
+                optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
+            self.generator.set_state(tensors["generator"].cpu())
+            self.updates = int(tensors["updates"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise LearningError(
+                f"this is the state of another agent: {str(error).splitlines()[0]}; give the settings it had"
+            ) from error
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _what_is_wrong(batch: Batch) -> str:
+    """Which transitions of a batch hold something that is not finite."""
+    rows = ~torch.isfinite(batch.rewards + batch.actions.sum(-1))
+    rows |= ~torch.isfinite(batch.observations.state.sum(-1) + batch.next_observations.state.sum(-1))
+    bad = rows.nonzero().flatten().tolist()
+    return f", from a batch in which the transitions {bad[:10]} are not finite" if bad else ""

@@ -1,0 +1,267 @@
+"""`Replay`: an episode store as an agent sees it; `Sampler`: batches of two of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hilserl_envs.learning.batch import ActionParts, Batch, Inputs, Observations
+from hilserl_envs.learning.extra import torch
+from hilserl_envs.learning.feature_cache import FeatureCache
+from hilserl_envs.recording import EpisodeStore
+from hilserl_envs.recording.episode import EpisodeInfo
+from hilserl_envs.recording.schema import RESET
+from hilserl_envs.tasks.setup import ArmAction
+from hilserl_envs.wrappers.gripper_state import GripperState
+
+
+def is_usable(info: EpisodeInfo) -> bool:
+    """Episodes to learn from: those kept, the one in progress, and those whose process died."""
+    return info.kept or not (info.finished or info.why)
+
+
+class Replay:
+    """The transitions of a store that is being written, or was.
+
+    Numbers are held in memory (about 150 bytes a transition), features come from the cache.
+    A transition is named by the record of the observation before its step.
+
+    Args:
+        store: of the episodes.
+        inputs: what of the observations is seen.
+        layout: of the actions.
+        gripper_penalty: for every gripper that a step opened or closed.
+        features: of the images; None where there are no cameras.
+        capacity: the newest records that are used.
+        demonstrations: whether all actions are to be imitated, or those of interventions.
+
+    Attributes:
+        transitions: (N,) all that can be learned from.
+        interventions: (M,) those of them in which somebody took over.
+        total: transitions so far, those beyond the capacity included.
+
+    Raises:
+        ConfigError: the store lacks something that the policy shall see.
+    """
+
+    def __init__(
+        self,
+        store: EpisodeStore,
+        inputs: Inputs,
+        layout: tuple[ArmAction, ...],
+        gripper_penalty: float,
+        features: FeatureCache | None,
+        capacity: int,
+        demonstrations: bool = False,
+    ):
+        self._demonstrations = demonstrations
+        inputs.check_store(store.schema, str(store.folder))
+        self.store, self._inputs, self._features, self._capacity = store, inputs, features, capacity
+        self._parts, self._penalty = ActionParts(layout), gripper_penalty
+        self._arms = [arm for arm in layout if arm.gripper]
+        self._grippers = GripperState(layout)
+        self._columns = {
+            "state": np.empty((0, inputs.state_size), np.float32),
+            "motion": np.empty((0, len(self._parts.motions)), np.float32),
+            "command": np.empty(0, np.int64),
+            "reward": np.empty(0, np.float32),
+            "penalty": np.empty(0, np.float32),
+            "mask": np.empty(0, np.float32),
+            "encoded": np.empty(0, bool),
+        }
+        self._count = self.total = 0
+        self.transitions = self.interventions = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        """Transitions."""
+        return len(self.transitions)
+
+    def refresh(self, limit: int | None = None) -> int:
+        """Take in what was written since; returns how many frames wait to be encoded.
+
+        Args:
+            limit: frames that are encoded now at most, the oldest first; None takes all.
+
+        Raises:
+            RecordingError: the store is damaged.
+            LearningError: no room for features.
+        """
+        self.store.refresh()
+        self._take_in()
+        frames, encoded = self.store.frames(is_usable), self._columns["encoded"]
+        waiting = frames[(frames >= self._count - self._capacity) & ~encoded[frames]]
+        now = waiting[:limit]
+        if self._features is not None and len(now):
+            # A frame's number among those used, not in the file: a resumed run draws the same crops.
+            self._encode(now, np.searchsorted(frames, now))
+        encoded[now] = True
+        steps = self.store.transitions(is_usable)
+        steps = steps[encoded[steps] & encoded[steps + 1]]
+        self.total, self.transitions = len(steps), steps[steps >= self._count - self._capacity]
+        self.interventions = self.transitions[self.store.records["intervened"][self.transitions + 1]]
+        return len(waiting) - len(now)
+
+    def _take_in(self) -> None:
+        """The numbers of new records."""
+        records = self.store.records[self._count :]
+        new = len(records)
+        if new == 0:
+            return
+        for name, column in self._columns.items():
+            if len(column) < self._count + new:
+                size = max(2 * len(column), self._count + new, 1024)
+                grown = np.zeros((size, *column.shape[1:]), column.dtype)
+                grown[: self._count] = column[: self._count]
+                self._columns[name] = grown
+        rows = slice(self._count, self._count + new)
+        motions, commands = self._parts.split(records["action"])
+        for name, values in (
+            ("state", self._inputs.rows(records)),
+            ("motion", motions),
+            ("command", commands),
+            ("reward", records["reward"]),
+            ("penalty", self._penalties(records)),
+            ("mask", ~records["terminated"]),
+        ):
+            self._columns[name][rows] = values
+        self._count += new
+
+    def _penalties(self, records: np.ndarray) -> np.ndarray:
+        penalties = np.zeros(len(records), np.float32)
+        if not self._arms:
+            return penalties
+        for number, record in enumerate(records):
+            if record["kind"] == RESET:
+                openings = {
+                    arm.name: float(record["observation"][f"state/{arm.prefix}gripper_pose"].reshape(-1)[0])
+                    for arm in self._arms
+                }
+                self._grippers.reset(openings)
+            else:
+                penalties[number] = self._penalty * self._grippers.execute(record["action"])
+        return penalties
+
+    def _encode(self, frames: np.ndarray, ordinals: np.ndarray) -> None:
+        checksums = self.store.records["crc"][frames]
+        missing = ~self._features.holds(frames, checksums)
+        for record, checksum, ordinal in zip(
+            frames[missing].tolist(), checksums[missing].tolist(), ordinals[missing].tolist(), strict=True
+        ):
+            images = {key: self.store.take(key, [record])[0] for key in self._inputs.cameras}
+            self._features.write(record, checksum, images, ordinal)
+
+    def _expert(self, after: np.ndarray) -> np.ndarray:
+        taken_over = self.store.records["intervened"][after]
+        return np.float32(taken_over | self._demonstrations)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation (S,) of the states of the transitions; see `Inputs.scales`."""
+        states = self._columns["state"][self.transitions].astype(np.float64)
+        deviation = states.std(0)
+        return states.mean(0), np.maximum(deviation, self._inputs.scales)
+
+    def batch(self, transitions: np.ndarray, rng: np.random.Generator) -> Batch:
+        """Those transitions (N,), each image by one of its crops."""
+        after, columns = transitions + 1, self._columns
+
+        def observations(records: np.ndarray) -> Observations:
+            images = {} if self._features is None else self._features.gather(records, rng)
+            return Observations(torch.from_numpy(columns["state"][records]), images)
+
+        def led_to(name: str) -> torch.Tensor:
+            return torch.from_numpy(columns[name][after])
+
+        return Batch(
+            observations(transitions),
+            led_to("motion"),
+            led_to("command"),
+            led_to("reward"),
+            led_to("penalty"),
+            led_to("mask"),
+            torch.from_numpy(self._expert(after)),
+            observations(after),
+        )
+
+
+class Sampler:
+    """Batches: one half of demonstrations and interventions, the other of all experience.
+
+    A half that has nothing yet leaves its place to the other.
+
+    Args:
+        demonstrations, online: where transitions come from; None leaves one out.
+        batch_size: of a batch.
+        seed: of what is drawn.
+        device: of the batches.
+        imitate: demonstrations and interventions only.
+        interventions: whether those of `online` count as demonstrations too.
+    """
+
+    def __init__(
+        self,
+        demonstrations: Replay | None,
+        online: Replay | None,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        imitate: bool = False,
+        interventions: bool = True,
+    ):
+        self._demonstrations, self._online = demonstrations, online
+        self._size, self._device, self._imitate = batch_size, torch.device(device), imitate
+        self._interventions = interventions
+        self._rng = np.random.default_rng([seed, 3])
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Of the random numbers, as plain values; assign it to go on from there."""
+        return self._rng.bit_generator.state
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._rng.bit_generator.state = state
+
+    def sample(self) -> Batch:
+        """A batch, drawn with replacement."""
+        sources = []  # (replay, transitions) that one half is drawn from
+        if self._demonstrations is not None and len(self._demonstrations):
+            sources.append((self._demonstrations, self._demonstrations.transitions))
+        if self._online is not None and self._interventions and len(self._online.interventions):
+            sources.append((self._online, self._online.interventions))
+        experience = self._online.transitions if self._online is not None and not self._imitate else ()
+        half = 0 if not sources else self._size if not len(experience) else self._size // 2
+        counts = [len(transitions) for _, transitions in sources]
+        drawn = self._rng.integers(sum(counts), size=half) if half else np.empty(0, np.int64)
+        parts, first = [], 0
+        for (replay, transitions), count in zip(sources, counts, strict=True):
+            mine = drawn[(drawn >= first) & (drawn < first + count)] - first
+            first += count
+            if len(mine):
+                parts.append(replay.batch(transitions[mine], self._rng))
+        if rest := self._size - half:
+            chosen = self._rng.integers(len(experience), size=rest)
+            parts.append(self._online.batch(experience[chosen], self._rng))
+        return _moved(_joined(parts), self._device)
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Batches, or any part of them, one behind the other."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, torch.Tensor):
+        return torch.cat(parts)
+    if isinstance(first, dict):
+        return {key: _joined([part[key] for part in parts]) for key in first}
+    return type(first)(*(_joined(list(items)) for items in zip(*parts, strict=True)))
+
+
+def _moved(part: Any, device: torch.device) -> Any:
+    if device.type == "cpu":
+        return part
+    if isinstance(part, torch.Tensor):
+        return part.to(device, non_blocking=True)
+    if isinstance(part, dict):
+        return {key: _moved(value, device) for key, value in part.items()}
+    return type(part)(*(_moved(item, device) for item in part))

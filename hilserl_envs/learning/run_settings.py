@@ -1,0 +1,165 @@
+"""What a run is: task, environment, agent, pace; saved with it as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+from hilserl_envs.errors import ConfigError, check_fields, check_name, checked_names, ranged
+from hilserl_envs.learning.settings import PRESETS, AgentSettings
+
+if TYPE_CHECKING:
+    from hilserl_envs.learning.encoder import ImageEncoder
+
+ALGORITHMS = ("sac", "bc", "hg-dagger")
+OBSERVATIONS = ("pixels", "state")
+
+
+@checked_names
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that decides how a run goes, but for chance outside of the twin.
+
+    Args:
+        task: an id, with or without namespace and version.
+        algorithm: "sac"; "bc", which imitates the demonstrations and never acts; or
+            "hg-dagger", which imitates corrections too, as they come.
+        obs: "pixels", or "state": the twin's object poses and no images.
+        agent: see `AgentSettings`.
+        env: further arguments of `make_env` (frame, gripper, axes, robot...).
+        device: by which a person takes over; None for nobody, unless `overseer` is given.
+        overseer: settings of the scripted overseer, {} for its defaults.
+        demonstrations: whether the run has any.
+        interventions: False leaves nobody to take over, and uses no recorded takeovers.
+        encoder, encoder_weights, encoder_dtype: see `make_encoder`.
+        crops: of each frame, whose features are stored.
+        replay_capacity: the newest transitions that are learned from.
+        training_starts: transitions before the first update.
+        utd_ratio: critic updates to one step of the environment. The learner makes no more,
+            and the twin's actor waits for it; a real robot never waits.
+        steps_per_publish: updates between two publications of the policy.
+        checkpoint_seconds: between two checkpoints of an asynchronous run.
+        checkpoint_episodes: the same for a run in one process.
+        max_lead: steps that the twin's actor may be ahead of the learner.
+        seed: of everything random.
+
+    Raises:
+        ConfigError: a value out of range, or settings that contradict each other.
+    """
+
+    task: str = ""
+    algorithm: str = "sac"
+    obs: str = "pixels"
+    agent: AgentSettings = field(default_factory=lambda: PRESETS["fast"])
+    env: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = None
+    overseer: Mapping[str, Any] | None = None
+    demonstrations: bool = True
+    interventions: bool = True
+    encoder: str = "efficientnet-lite0"
+    encoder_weights: str | None = None
+    encoder_dtype: str = "float32"
+    crops: int = ranged(4, 1, 64)
+    replay_capacity: int = ranged(100_000, 1000, 10_000_000)
+    training_starts: int = ranged(100, 1, 1_000_000)
+    utd_ratio: float = ranged(4.0, 0.01, 1000.0)
+    steps_per_publish: int = ranged(10, 1, 100_000)
+    checkpoint_seconds: float = ranged(60.0, 0.1, 86_400.0)
+    checkpoint_episodes: int = ranged(10, 1, 100_000)
+    max_lead: int = ranged(50, 1, 1_000_000)
+    seed: int = ranged(0, 0, 2**31)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_name(self.algorithm, ALGORITHMS, "algorithm")
+        check_name(self.obs, OBSERVATIONS, "obs")
+        for f in dataclasses.fields(self):
+            if type(f.default) is int and type(getattr(self, f.name)) is not int:
+                raise ConfigError(f"RunSettings.{f.name} is a whole number, got {getattr(self, f.name)!r}")
+        if not self.interventions and (self.device is not None or self.overseer is not None):
+            raise ConfigError("a run without interventions has neither device nor overseer; leave them out")
+        if self.algorithm != "sac" and not self.demonstrations:
+            raise ConfigError(f"{self.algorithm!r} imitates demonstrations; it cannot be without any")
+        if self.algorithm == "hg-dagger" and self.device is None and self.overseer is None:
+            raise ConfigError("'hg-dagger' needs somebody who corrects: give a device or an overseer")
+
+    def is_of(self, task: str) -> bool:
+        """Whether the run is of that task."""
+        from hilserl_envs.tasks import env_id
+
+        return env_id(task) == env_id(self.task)
+
+    @property
+    def acts(self) -> bool:
+        """Whether the run has an actor."""
+        return self.algorithm != "bc"
+
+    def make_env(self, watched: bool = True, **arguments: Any) -> gymnasium.Env:
+        """The run's environment: the standard stack, its state addressed by key.
+
+        Args:
+            watched: with whoever takes over.
+            arguments: of `make_env`, such as render_mode.
+        """
+        from hilserl_envs.stack import make_env
+
+        env = dict(self.env)
+        if watched and self.overseer is not None:
+            env |= {"overseer": dict(self.overseer)}
+        if watched and self.device is not None:
+            env |= {"device": self.device}
+        if not watched:
+            env.pop("intervention", None)
+        return make_env(self.task, **{"obs": self.obs, "flatten": False, **env, **arguments})
+
+    def make_encoder(self, device: str = "cpu") -> ImageEncoder | None:
+        """The frozen encoder of the images; None where there are none."""
+        from hilserl_envs.learning.encoder import make_encoder
+
+        if self.obs == "state":
+            return None
+        return make_encoder(
+            self.encoder, weights=self.encoder_weights, device=device, dtype=self.encoder_dtype
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain dictionaries and lists."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RunSettings:
+        """The settings that `to_json` wrote.
+
+        Raises:
+            ConfigError: it did not, or another version did.
+        """
+        agent = dict(values["agent"])
+        agent |= {name: tuple(agent[name]) for name in ("hidden_dims", "bc_hidden_dims")}
+        return cls(**{**values, "agent": AgentSettings(**agent)})
+
+
+def with_changes(settings: RunSettings, changes: Sequence[str]) -> RunSettings:
+    """The settings with single ones changed, of the run or of its agent: "discount=0.98".
+
+    Raises:
+        ConfigError: an unknown name, or a value that does not fit.
+    """
+    agent = {f.name for f in dataclasses.fields(AgentSettings)}
+    own = {f.name for f in dataclasses.fields(RunSettings)} - {"agent"}
+    of_run, of_agent = {}, {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise ConfigError(f"a change is NAME=VALUE, such as discount=0.98; got {change!r}")
+        check_name(name, sorted(own | agent), "setting")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text  # a name
+        (of_agent if name in agent else of_run)[name] = value
+    return dataclasses.replace(settings, agent=dataclasses.replace(settings.agent, **of_agent), **of_run)
