@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -14,6 +15,7 @@ from hilserl_envs.tasks import env_id
 from hilserl_envs.teleop import Device, device_class
 from hilserl_envs.wrappers import (
     ActionSubspace,
+    ClassifierReward,
     CropImages,
     FixedGripper,
     FlattenProprioception,
@@ -39,7 +41,7 @@ def make_env(
     keys: Sequence[str] | None = None,
     flatten: bool = True,
     axes: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-    reward: Callable[[gymnasium.Env], gymnasium.Env] | None = None,
+    reward: str | Path | Mapping[str, Any] | Callable[[gymnasium.Env], gymnasium.Env] | None = None,
     device: str | Device | None = None,
     intervention: Mapping[str, Any] | None = None,
     overseer: Mapping[str, Any] | None = None,
@@ -70,8 +72,9 @@ def make_env(
         keys: of the state, in order; None takes all.
         flatten: False leaves the state addressed by key, as recordings hold it.
         axes: that actions have, see `ActionSubspace`; None takes all.
-        reward: puts a wrapper on that decides on success, such as
-            `lambda env: ClassifierReward(env, classifier)`; with ends_on_success=False.
+        reward: who decides on success in the task's place: the file of a reward classifier, or
+            settings of `ClassifierReward` with it, such as {"classifier": FILE,
+            "consecutive": 2}; or what puts another wrapper on, with ends_on_success=False.
         device: by which a person takes over, see `Intervention`.
         intervention: its other settings, such as {"mode": "toggle", "frame": "tcp"}.
         overseer: settings of the scripted overseer that takes over instead of a person,
@@ -85,6 +88,13 @@ def make_env(
     check_name(frame, FRAMES, "frame")
     if keys is not None and not flatten:
         raise ConfigError("make_env: keys choose what is flattened; leave them out with flatten=False")
+    if isinstance(reward, str | Path):
+        reward = {"classifier": reward}
+    if isinstance(reward, Mapping):
+        _check_names(reward, ClassifierReward, "reward setting", leave_out=("env",))
+        if "classifier" not in reward:
+            raise ConfigError(f"make_env: reward settings name a classifier, got {dict(reward)}")
+        arguments = {"ends_on_success": False, **arguments}
     env = gymnasium.make(env_id(task), **arguments)
     try:
         if gripper is not None:
@@ -100,7 +110,7 @@ def make_env(
             sizes = [box.shape[:2] for box in images.values()]
             env = CropImages(env, crops, sizes[0] if sizes else None)
         if reward is not None:
-            env = reward(env)
+            env = ClassifierReward(env, **reward) if isinstance(reward, Mapping) else reward(env)
         env = _watched(env, device, intervention, overseer)
         if gripper_penalty is not None:
             env = GripperPenalty(env, gripper_penalty)

@@ -41,6 +41,7 @@ class Command(ABC):
 
 
 def _commands() -> dict[str, type[Command]]:
+    from hilserl_envs.cli.classifier import Classifier
     from hilserl_envs.cli.demo import Demo
     from hilserl_envs.cli.doctor import Doctor
     from hilserl_envs.cli.eval import Eval
@@ -51,8 +52,10 @@ def _commands() -> dict[str, type[Command]]:
     from hilserl_envs.cli.record import Record
     from hilserl_envs.cli.replay import Replay
     from hilserl_envs.cli.tasks import Tasks
+    from hilserl_envs.cli.train import Train
 
     return {
+        "classifier": Classifier,
         "demo": Demo,
         "doctor": Doctor,
         "eval": Eval,
@@ -63,6 +66,7 @@ def _commands() -> dict[str, type[Command]]:
         "record": Record,
         "replay": Replay,
         "tasks": Tasks,
+        "train": Train,
     }
 
 

@@ -97,7 +97,7 @@ def make_encoder(
     """
     check_name(name, ENCODERS, "image encoder")
     check_name(dtype, DTYPES, "encoder dtype")
-    place = _checked_device(device)
+    place = checked_device(device)
     if name == "efficientnet-lite0":
         from hilserl_envs.learning.efficientnet import load_efficientnet_lite0
 
@@ -113,7 +113,12 @@ def make_encoder(
     return ImageEncoder(name, network, place, DTYPES[dtype])
 
 
-def _checked_device(device: str) -> torch.device:
+def checked_device(device: str) -> torch.device:
+    """PyTorch's device of that name.
+
+    Raises:
+        ConfigError: it is not there.
+    """
     try:
         place = torch.device(device)
         torch.empty(0, device=place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -14,6 +15,7 @@ from hilserl_envs.wrappers.judging import refuse_to_judge
 from hilserl_envs.wrappers.state import state_reader
 
 Bounds = tuple[npt.ArrayLike, npt.ArrayLike]
+THRESHOLD = 0.85  # the paper's, of RAM insertion
 
 
 class ClassifierReward(gymnasium.Wrapper, RecordConstructorArgs):
@@ -39,41 +41,52 @@ class ClassifierReward(gymnasium.Wrapper, RecordConstructorArgs):
     Args:
         env: any environment with dictionary observations.
         classifier: from an observation to the probability of success, or of each of
-            several stages.
-        threshold: a probability above this counts; one for all stages, or one each.
+            several stages; or the name of a file that `hilserl classifier` wrote, which then
+            is in the environment's spec and in recordings.
+        threshold: a probability above this counts; one for all stages, or one each. None takes
+            the classifier's own `thresholds`, which a file holds, or 0.85 where it has none.
         conditions: (low, high) by state key, each a number or one per element of the
             key's value, which must lie between them, ends included. A frame on which a
             condition fails reaches no stage. Works on flattened states too.
         consecutive: so many frames in a row must reach a stage.
 
     Raises:
-        ConfigError: an unknown key or a wrong setting; at the first step, a classifier
-            that answers other than with probabilities.
+        ConfigError: an unknown key or a wrong setting; a file that holds no classifier, or
+            one of another task or other images; at the first step, a classifier that answers
+            other than with probabilities.
     """
 
     def __init__(
         self,
         env: gymnasium.Env,
-        classifier: Callable[[dict], npt.ArrayLike],
-        threshold: float | Sequence[float] = 0.85,
+        classifier: str | Path | Callable[[dict], npt.ArrayLike],
+        threshold: float | Sequence[float] | None = None,
         conditions: Mapping[str, Bounds] | None = None,
         consecutive: int = 1,
     ):
         RecordConstructorArgs.__init__(
             self,
             _disable_deepcopy=True,
-            classifier=classifier,
+            classifier=str(classifier) if isinstance(classifier, Path) else classifier,
             threshold=threshold,
             conditions=conditions,
             consecutive=consecutive,
         )
         super().__init__(env)
         refuse_to_judge(env, self)
+        if isinstance(classifier, str | Path):
+            from hilserl_envs.learning.classifier import load_classifier
+
+            classifier = load_classifier(classifier)
+            classifier.check_env(env)
         if not callable(classifier):
             raise ConfigError(
-                f"ClassifierReward: a classifier is called with observations, got {classifier!r}"
+                "ClassifierReward: a classifier is called with observations, or the name of a file; got "
+                f"{classifier!r}"
             )
         self._classifier = classifier
+        if threshold is None:
+            threshold = getattr(classifier, "thresholds", THRESHOLD)
         try:
             self._threshold = np.array(threshold, dtype=np.float64)
         except (TypeError, ValueError):
