@@ -7,7 +7,17 @@ import sys
 from dataclasses import asdict
 
 from hilserl_envs.errors import check_name
-from tests.benchmarks import contact, devices, footprint, law_overhead, peer, recording, rendering, vector
+from tests.benchmarks import (
+    contact,
+    devices,
+    footprint,
+    law_overhead,
+    learning,
+    peer,
+    recording,
+    rendering,
+    vector,
+)
 
 BENCHMARKS = {
     "law_overhead": law_overhead,
@@ -16,6 +26,7 @@ BENCHMARKS = {
     "footprint": footprint,
     "devices": devices,
     "recording": recording,
+    "learning": learning,
     "peer": peer,
     "contact": contact,
 }
