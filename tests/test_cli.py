@@ -114,30 +114,10 @@ def test_tasks_lists_every_id(capsys):
     assert len(text) == len(rows) + 1
 
 
-def test_eval_reports_what_it_prints(capsys):
-    assert main(["eval", "PickCube", "--episodes", "3", "--seed", "7", "--json"]) == 0
-    output = capsys.readouterr().out.splitlines()
-    report = json.loads(output[-1])
-    assert [run["seed"] for run in report["runs"]] == [7, 8, 9]
-    assert report["successes"] == sum(run["success"] for run in report["runs"]) == 3
-    assert any(line.startswith("success") and "3/3" in line for line in output)
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["eval", "PickCub"], "did you mean 'hilserl/PickCube-v0'"),
-        (["eval", "PickCube", "--policy", "export"], "did you mean 'expert'"),
-        (["eval", "PickCube", "--episodes", "0"], "at least 1"),
-        (["eval", "PickCube", "--robot", "tvin"], "'twin'"),
-        (["eval", "PickCube", "--timestep", "0.0015"], "does not fit the law's 0.001 s"),
-        (["demo", "--episodes", "0"], "at least 1"),
-    ],
-)
-def test_mistakes_are_explained_in_one_line(args, message, capsys):
-    assert main(args) == 1
+def test_mistakes_are_explained_in_one_line(capsys):
+    assert main(["demo", "--episodes", "0"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("hilserl: error: ") and message in error and error.count("\n") == 1
+    assert error.startswith("hilserl: error: ") and "at least 1" in error and error.count("\n") == 1
 
 
 def test_demo_writes_a_video_and_what_the_cameras_saw(tmp_path, capsys):

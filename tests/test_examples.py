@@ -7,16 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
+from tests.saved_runs import save_run
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# What some need first, in the folder that they run in.
+BEFORE = {
+    "stable_baselines3_sac": lambda folder: needs.module("stable_baselines3", "test"),
+    "trained_policy": lambda folder: save_run(folder / "run", env={"max_episode_steps": 10}),
+}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(example, tmp_path):
+    BEFORE.get(example.stem, lambda folder: None)(tmp_path)
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, example],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
     )

@@ -10,7 +10,7 @@ from gymnasium.wrappers import FrameStackObservation, RescaleAction
 import hilserl_envs
 from hilserl_envs.errors import ConfigError
 from hilserl_envs.recording import describe_env, rebuild_env
-from hilserl_envs.recording.describe import json_value, versions
+from hilserl_envs.recording.describe import check_demonstrates, json_value, versions
 from hilserl_envs.teleop import FakeDevice
 from hilserl_envs.wrappers import Intervention
 from tests.generic_env import GenericEnv
@@ -117,3 +117,54 @@ def test_wrappers_that_change_spaces_convert_whatever_they_are():
     low, high = np.float32([-2, 2])
     for env in (FrameStackObservation(GenericEnv(), 2), RescaleAction(GenericEnv(), low, high)):
         assert describe_env(env)["wrappers"][0]["converts"]
+
+
+def made(**arguments) -> dict:
+    env = hilserl_envs.make_env("PickCube", **{"obs": "both", "flatten": False} | arguments)
+    try:
+        return through_json(env)
+    finally:
+        env.close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"device": "expert", "max_episode_steps": 7},
+        {"obs": "state", "ends_on_success": False},
+        {"settings": {"cube_range": 0.05}},
+    ],
+)
+def test_what_may_differ_between_demonstrations_and_who_learns_from_them(arguments):
+    check_demonstrates(made(**arguments), made(), "it")
+    check_demonstrates(made(), made(**arguments), "it")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"frame": "base"}, "converting wrapper 1 was RotationRepresentation.* and is RelativeFrame"),
+        ({"rotation": None}, "converting wrapper 2 was absent and is RotationRepresentation"),
+        ({"settings": {"arms": {"arm": {"rotation_scale": 0.1}}}}, "rotation_scale of the arm 'arm' was 0.1"),
+        ({"crops": {"front": (0, 0, 64, 64)}}, "converting wrapper 3 was CropImages.* and is absent"),
+    ],
+)
+def test_what_may_not(arguments, message):
+    with pytest.raises(
+        ConfigError, match=f"it was recorded in another environment: .*{message}.*Record with"
+    ):
+        check_demonstrates(made(**arguments), made(), "it")
+
+
+def test_crops_are_no_matter_to_who_sees_no_images():
+    check_demonstrates(made(crops={"front": (0, 0, 64, 64)}), made(), "it", images=False)
+
+
+def test_another_tasks_demonstrations_are_refused():
+    other = made() | {"env": {"id": "hilserl/Other-v0", "spec": None}}
+    with pytest.raises(ConfigError, match="the environment was hilserl/Other-v0 and is hilserl/PickCube-v0"):
+        check_demonstrates(other, made(), "it")
+
+
+def test_demonstrations_that_do_not_tell_are_taken_at_their_word():
+    check_demonstrates({"source": {"format": "another's"}}, made(), "it")

@@ -130,3 +130,79 @@ def test_what_there_is_to_say_is_printed_once_and_shown_all_the_while(quick, cap
 def test_a_session_needs_a_person():
     with pytest.raises(ConfigError, match="with a device"):
         Session(GenericEnv())
+
+
+class Recalling:
+    """A policy that says what it is told, and notes how it was asked."""
+
+    def __init__(self, *values):
+        self.values, self.seeds, self.seen = list(values), [], []
+
+    def start(self, seed):
+        self.seeds.append(seed)
+
+    def __call__(self, observation):
+        self.seen.append(observation)
+        return np.full(7, self.values.pop(0) if self.values else 0.0, np.float32)
+
+
+def with_policy(commands, policy, env=None, real_time=False):
+    _, wrapped, told = make(commands, env, real_time)
+    return Session(wrapped, lambda line, halted: told.append((line, halted)), policy), wrapped, told
+
+
+def test_a_policy_acts_while_no_person_does():
+    policy = Recalling(0.1, 0.2, 0.3)
+    run, env, _ = with_policy([STILL, STILL, MOVING], policy)
+    assert run.run_episode(7) == Outcome.SUCCESS and run.steps == 3
+    np.testing.assert_allclose([action[0] for action in env.unwrapped.actions], [0.1, 0.2, 1])
+    assert policy.seeds == [7] and len(policy.seen) == 3
+
+
+def test_a_policy_is_given_the_newest_observation():
+    policy = Recalling()
+    env = Intervention(Ending(GenericEnv(), 2), FakeDevice())
+    Session(env, policy=policy).run_episode(3)
+    first, _ = GenericEnv().reset(seed=3)
+    np.testing.assert_array_equal(policy.seen[0]["state"]["tcp_pose"], first["state"]["tcp_pose"])
+    assert not np.array_equal(policy.seen[1]["state"]["tcp_pose"], first["state"]["tcp_pose"])
+
+
+def test_a_policy_may_act_with_nobody_there():
+    env = Ending(GenericEnv(), 2, success=False)
+    assert Session(env, policy=Recalling(0.5, 0.5)).run_episode(0) == Outcome.FAILURE
+    assert [action[0] for action in env.unwrapped.actions] == [0.5, 0.5]
+    limited = gymnasium.wrappers.TimeLimit(GenericEnv(), 2)
+    assert Session(limited, policy=Recalling()).run_episode(0) == Outcome.TIME_LIMIT
+    assert Session(limited, policy=Recalling()).run_episode(0, lambda: True) == Outcome.STOPPED
+
+
+def test_with_a_policy_nobody_waits_for_the_persons_first_motion(quick):
+    run, env, told = with_policy([LOOKED, STILL, STILL], Recalling(0.1, 0.1, 0.1), real_time=True)
+    assert run.run_episode(0) == Outcome.SUCCESS
+    assert told == [] and len(env.unwrapped.actions) == 3
+
+
+def test_who_watches_a_policy_can_pause_and_discard(quick):
+    run, env, told = with_policy(
+        [STILL, press("pause"), STILL, press("pause"), press("discard")], Recalling()
+    )
+    assert run.run_episode(0) == Outcome.DISCARDED and len(env.unwrapped.actions) == 3
+    assert [halted for _, halted in told] == [True, True, False] and run.steps == 3
+
+
+def test_a_halted_session_can_be_stopped(quick):
+    """Nobody has to come back for that."""
+    run, env, told = make([MOVING, press("pause"), STILL, STILL, STILL])
+    assert run.run_episode(0, enough=lambda: len(told) == 2) == Outcome.STOPPED
+    assert run.steps == 2 and told[-1] == ("", False)
+    run, env, told = make([LOOKED, STILL, STILL], real_time=True)
+    assert run.run_episode(0, enough=lambda: len(told) == 2) == Outcome.STOPPED
+    assert run.steps == 0 and env.unwrapped.actions == []
+
+
+def test_steps_are_those_of_the_episode():
+    run, env, _ = make([], gymnasium.wrappers.TimeLimit(GenericEnv(), 4))
+    for _ in range(2):
+        run.run_episode(0)
+        assert run.steps == 4

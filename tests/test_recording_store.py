@@ -225,6 +225,43 @@ def test_a_reader_follows_its_writer(tmp_path):
     assert len(kept) == 1 and kept["state"].shape == (2, 3)  # as it was when it was handed out
 
 
+def test_what_has_not_ended_can_be_taken_back_and_that_alone(tmp_path):
+    """Its process died, or it goes on: nobody can keep it, and whoever makes it again takes it back."""
+    record(tmp_path)
+    with EpisodeWriter(tmp_path, sync=False) as writer:
+        writer.mark(3, kept=True, why="good")
+        store = EpisodeStore(tmp_path)
+        assert (store.episodes[3].kept, store.episodes[3].why, store.episodes[3].finished) == (
+            False,
+            "",
+            False,
+        )
+        writer.mark(3, kept=False, why="made again")
+        assert store.refresh() == 0
+        assert (store.episodes[3].kept, store.episodes[3].why, store.episodes[3].finished) == (
+            False, "made again", False,
+        )  # fmt: skip
+    assert store.verify() == [] and len(store) == 2
+
+
+def test_changes_are_counted(tmp_path):
+    with EpisodeWriter(tmp_path, schema(), sync=False) as writer:
+        store = EpisodeStore(tmp_path)
+        seen = [store.changes]
+        for do in (
+            lambda: writer.begin(observe(0, 0)),
+            lambda: writer.step(observe(0, 1), np.zeros(2), 1.0, True, False),
+            lambda: writer.end(kept=True),
+            lambda: writer.mark(0, kept=False),
+        ):
+            do()
+            store.refresh()
+            seen.append(store.changes)
+            store.refresh()  # nothing new
+            assert store.changes == seen[-1]
+        assert seen == sorted(set(seen)) and not store.episodes[0].kept
+
+
 def test_reading_beside_a_process_that_records(tmp_path):
     with RecorderProcess() as recorder:
         recorder.start(tmp_path, 1)

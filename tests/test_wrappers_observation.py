@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+import hilserl_envs
 from hilserl_envs.errors import ConfigError
 from hilserl_envs.wrappers import CropImages, FixedGripper, FlattenProprioception, RotationRepresentation
 from tests.generic_env import GenericEnv
@@ -34,9 +35,50 @@ def test_rotation_representations_agree_with_scipy(representation, arms):
         np.testing.assert_allclose(seen["state"][key][3:], expected, atol=1e-5)
 
 
+def test_objects_have_a_representation_of_their_own():
+    """Seen from a hand that points down, an upright cube is half a turn away: only 6d does not jump there."""
+    env = hilserl_envs.make_env("PickCube", obs="state", flatten=False, frame="base")
+    assert env.observation_space["state"]["tcp_pose"].shape == (6,)
+    assert env.observation_space["state"]["cube_pose"].shape == (9,)
+    env.close()
+    base = gymnasium.make("hilserl/PickCube-v0", obs="state")
+    env = RotationRepresentation(base, "6d", objects="euler")
+    observation, _ = env.reset(seed=0)
+    raw, _ = base.reset(seed=0)
+    assert env.observation_space.contains(observation)
+    expected = Rotation.from_quat(raw["state"]["cube_pose"][3:]).as_euler("xyz")
+    np.testing.assert_allclose(observation["state"]["cube_pose"][3:], expected, atol=1e-5)
+    expected = Rotation.from_quat(raw["state"]["tcp_pose"][3:]).as_matrix()[:, :2].T.ravel()
+    np.testing.assert_allclose(observation["state"]["tcp_pose"][3:], expected, atol=1e-5)
+    env.close()
+
+
+def test_the_usual_representation_of_objects_does_not_jump_where_the_others_do():
+    half_a_turn = [Rotation.from_rotvec([0, 0, sign * (np.pi - 0.001)]).as_quat() for sign in (1, -1)]
+
+    def seen(objects):
+        def poses(quat):
+            state = {
+                "tcp_pose": np.zeros(7, np.float32) + [0, 0, 0, 0, 0, 0, 1],
+                "cube_pose": np.array([0, 0, 0, *quat]),
+            }
+            return RotationRepresentation(env, objects=objects).observation({"state": state})["state"][
+                "cube_pose"
+            ]
+
+        env = gymnasium.make("hilserl/PickCube-v0", obs="state")
+        one, other = (poses(quat) for quat in half_a_turn)
+        env.close()
+        return np.abs(one - other).max()
+
+    assert seen("6d") < 0.01 and seen("rotvec") > 6 and seen("euler") > 6
+
+
 def test_rotation_representation_refuses_nonsense():
     with pytest.raises(ConfigError, match="did you mean 'rotvec'"):
         RotationRepresentation(GenericEnv(), "rotvek")
+    with pytest.raises(ConfigError, match="did you mean '6d'"):
+        RotationRepresentation(GenericEnv(), objects="7d")
     with pytest.raises(ConfigError, match="finds no pose"):
         RotationRepresentation(RotationRepresentation(GenericEnv()))
 

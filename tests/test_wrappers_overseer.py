@@ -115,6 +115,19 @@ def test_the_more_the_policy_succeeds_the_less_it_watches():
     assert attention[14] == 0.2 and attention[-1] == 1.0
 
 
+def test_it_goes_on_from_what_earlier_sessions_saw():
+    """The newest count, as many as it remembers."""
+    env = make(**NEVER, memory=4, least_attention=0.1)
+    env.remember([])
+    assert env.attention == 1.0
+    env.remember([True, True, False])
+    assert env.attention == 0.5
+    env.remember([True, True, True])
+    assert env.attention == 0.25
+    env.remember([True])
+    assert env.attention == 0.1
+
+
 def test_success_with_help_does_not_count():
     robot = FakeRobot(("left", "right"), {"front": (128, 128)})
     env = ScriptedOverseer(FrankaEnv(TwoArms(), robot=robot), Lifter(), **NEVER | {"stall_steps": 1})

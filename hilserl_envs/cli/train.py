@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +16,13 @@ from hilserl_envs.cli import Command
 if TYPE_CHECKING:
     from hilserl_envs.learning.run_folder import RunFolder
     from hilserl_envs.learning.watch import Watch
+
+
+# Flags that make a run what it is; a run that is resumed has them already.
+_OF_THE_RUN = (
+    "demos", "no_demos", "no_interventions", "algorithm", "obs", "preset", "set", "overseer", "device",
+    "robot", "frame", "gripper", "axes", "seed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,28 +82,58 @@ class Train(Command):
     """tensorboard, wandb or none."""
 
     def run(self) -> dict:
-        from hilserl_envs.errors import ConfigError, check_name
         from hilserl_envs.learning.extra import torch
-        from hilserl_envs.learning.run_folder import RunFolder
         from hilserl_envs.learning.watch import Watch
 
-        check_name(self.side, ("both", "actor", "learner"), "side")
-        if self.steps is None and self.minutes is None and self.side == "both":
-            raise ConfigError("how long? give --steps, --minutes or both")
+        self._check()
         # Small networks: several threads wait for each other more than they work.
         torch.set_num_threads(1)
-        if not self.resume:
-            run = self._create()
-        else:
-            run = RunFolder(self.out)
-            if self.task is not None and not run.settings.is_of(self.task):
-                raise ConfigError(f"{self.out} is a run of {run.settings.task}, not of {self.task}")
+        run = self._open() if self.resume else self._create()
         if self.side != "both":
             return self._one_side(run)
-        print(run.describe())
-        with Watch(run, self.steps, self.minutes, self.tracker) as watch:
-            self._in_turns(run, watch) if self.sync else self._side_by_side(run, watch)
-        return watch.report()
+        release = run.hold("supervisor")
+        try:
+            print(run.describe())
+            with Watch(run, self.steps, self.minutes, self.tracker) as watch:
+                self._in_turns(run, watch) if self.sync else self._side_by_side(run, watch)
+            return watch.report()
+        finally:
+            release()
+
+    def _check(self) -> None:
+        """Refuse what can be seen to be wrong before there is a run."""
+        from hilserl_envs.errors import ConfigError, check_name
+        from hilserl_envs.learning.encoder import checked_device
+        from hilserl_envs.learning.trackers import TRACKERS
+        from hilserl_envs.live import KINDS
+
+        check_name(self.side, ("both", "actor", "learner"), "side")
+        check_name(self.tracker, TRACKERS, "tracker")
+        check_name(self.view, KINDS, "live view")
+        checked_device(self.torch_device)
+        if self.side == "both" and self.steps is None and self.minutes is None:
+            raise ConfigError("how long? give --steps, --minutes or both")
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"--steps must be at least 1, got {self.steps}")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigError(f"--minutes must be above 0, got {self.minutes}")
+        if self.sync and self.side != "both":
+            raise ConfigError(f"--sync runs both sides in one process; leave out --side {self.side}")
+
+    def _open(self) -> RunFolder:
+        from hilserl_envs.errors import ConfigError
+        from hilserl_envs.learning.run_folder import RunFolder
+
+        run = RunFolder(self.out)
+        if self.task is not None and not run.settings.is_of(self.task):
+            raise ConfigError(f"{self.out} is a run of {run.settings.task}, not of {self.task}")
+        given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) != f.default]
+        if kept := [f"--{name.replace('_', '-')}" for name in given if name in _OF_THE_RUN]:
+            raise ConfigError(
+                f"a run that is resumed keeps its settings, which are in {run.path / 'config.json'}; leave "
+                f"out {', '.join(kept)}"
+            )
+        return run
 
     def _create(self) -> RunFolder:
         from hilserl_envs.errors import ConfigError, check_name
@@ -138,8 +178,10 @@ class Train(Command):
         from hilserl_envs.learning.loops import Budget, run_actor, run_learner
         from hilserl_envs.learning.supervisor import told_to_stop
 
-        with told_to_stop() as stop:
-            budget = Budget(self.steps, stop)
+        seconds = math.inf if self.minutes is None else 60 * self.minutes - run.seconds()
+        until = time.monotonic() + seconds
+        with told_to_stop() as told:
+            budget = Budget(self.steps, lambda: told() or time.monotonic() >= until)
             if self.side == "learner":
                 run_learner(run, budget, self.torch_device)
             else:
@@ -147,4 +189,4 @@ class Train(Command):
         return {"run": str(run.path)}
 
     def _view(self, run: RunFolder) -> str:
-        return "none" if self.view == "auto" and run.settings.device is None else self.view
+        return "none" if self.view == "auto" and not run.settings.with_person else self.view

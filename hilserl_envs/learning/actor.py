@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from hilserl_envs.errors import DivergedError
 from hilserl_envs.learning.batch import ActionParts
 from hilserl_envs.learning.encoder import ImageEncoder
 from hilserl_envs.learning.learner import make_agent
@@ -34,14 +36,15 @@ class Actor:
 
     Attributes:
         env: the run's environment, recorded.
-        steps: of the environment so far, those of earlier sessions included.
+        episodes: so far, of any fate, those of earlier sessions included.
+        steps: of those that count.
     """
 
     def __init__(self, run: RunFolder, policy: LearnedPolicy, view: str = "none", image_format: str = "png"):
         self._run = run
         before = EpisodeStore(run.replay).episodes if (run.replay / META).exists() else []
         before = [episode for episode in before if episode.why != REDONE]
-        self._next = len(before)
+        self.episodes = len(before)
         self.steps = sum(episode.steps for episode in before if episode.kept or not episode.finished)
         env = run.settings.make_env()
         try:
@@ -63,22 +66,27 @@ class Actor:
         """
         # From the run's seed and the episode's number alone: a run that was killed goes on with
         # the episodes that it would have had.
-        seed = int(np.random.SeedSequence([self._run.settings.seed, self._next]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self._run.settings.seed, self.episodes]).generate_state(1)[0])
+
+        before, recorded = self.steps, self.env.recorded
 
         def stepped() -> bool:
-            self.steps += 1
+            self.steps = before + self._session.steps
             return after_step()
 
-        before = self.steps
-        outcome = self._session.run_episode(seed >> 1, stepped)
-        if outcome == Outcome.DISCARDED:
-            self.env.discard()
-            self.steps = before
-        elif outcome == Outcome.PREVIOUS_DISCARDED:
-            self.env.take_back()
-        elif outcome == Outcome.STOPPED:
-            self.env.end(why="stopped")
-        self._next += 1
+        try:
+            outcome = self._session.run_episode(seed >> 1, stepped)
+            if outcome == Outcome.DISCARDED:
+                self.env.discard()
+            elif outcome == Outcome.STOPPED:
+                self.env.end(why="stopped")
+        except DivergedError as error:  # the next reset teleports
+            print(f"an episode is left out: {error}", file=sys.stderr)
+            if self.env.recorded > recorded:
+                self.env.discard("the simulation diverged")
+            outcome = Outcome.DISCARDED
+        self.steps = before + (0 if outcome == Outcome.DISCARDED else self._session.steps)
+        self.episodes += 1
         return outcome
 
     def close(self) -> None:

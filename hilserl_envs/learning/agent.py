@@ -82,7 +82,7 @@ class Agent(ABC):
         """
         loss = sum(losses.values())
         if not torch.isfinite(loss):
-            wrong = {key: float(value) for key, value in losses.items() if not torch.isfinite(value)}
+            wrong = {key: value.item() for key, value in losses.items() if not torch.isfinite(value)}
             raise LearningError(
                 f"update {self.updates + 1}: {wrong}{'' if batch is None else _what_is_wrong(batch)}. The "
                 "weights of the last checkpoint are good; a smaller learning_rate may go on from there"

@@ -16,7 +16,6 @@ from hilserl_envs.learning.extra import torch
 from hilserl_envs.recording.schema import Schema, flatten
 from hilserl_envs.tasks.setup import ArmAction
 
-
 # Scales by name of a state, of its first three numbers and of the rest: m, rad, m/s, rad/s, N, Nm.
 _SCALES = {
     "pose": (0.01, 0.1),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,10 @@ from hilserl_envs.learning.features import encode_crops, pack
 class FeatureCache:
     """Packed features of a few random crops of every frame, in a file read through memory maps.
 
-    A row belongs to one record of an episode store, and carries that record's checksum: what
-    was torn by a kill, or belongs to another record, is seen and made again. There are
-    `capacity` places, which the newest records take; the file grows only where it was written.
+    A row belongs to one record of an episode store: it carries that record's checksum, and
+    one of its own. What is torn by a kill, damaged, or of another record is seen and made
+    again. There are `capacity` places, which the newest records take; the file grows only
+    where it was written.
 
     Args:
         path: of the file; made where there is none.
@@ -29,6 +32,9 @@ class FeatureCache:
         crops: of each frame.
         capacity: rows.
         seed: of the crops.
+
+    Raises:
+        LearningError: there can be no such file.
     """
 
     def __init__(
@@ -47,21 +53,22 @@ class FeatureCache:
             (key, [("values", "i1", (crops, *shape)), ("scale", "<f2", (crops, shape[0]))])
             for key, shape in shapes.items()
         ]
-        # Last, so that a row that was written in part lacks it.
-        self._row = np.dtype([*fields, ("checksum", "<u4"), ("used", "u1")], align=False)
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        os.ftruncate(self._file, capacity * self._row.itemsize)
+        self._row = np.dtype([("record", "<u4"), *fields, ("crc", "<u4")])
+        with self._explained():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Not to append: such a file ignores the place of a write.
+            self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
+            os.ftruncate(self._file.fileno(), capacity * self._row.itemsize)
         self._rows = np.memmap(self.path, self._row, "r", shape=(capacity,))
 
-    @property
-    def row_bytes(self) -> int:
-        """Of one frame."""
-        return self._row.itemsize
-
     def holds(self, records: np.ndarray, checksums: np.ndarray) -> np.ndarray:
-        """Whether the rows of some records (N,) are there: (N,) bool."""
+        """Whether the rows of some records (N,) are there, whole: (N,) bool."""
         places = records % self.capacity
-        return (self._rows["used"][places] == 1) & (self._rows["checksum"][places] == checksums)
+        held = self._rows["record"][places] == checksums
+        for number in np.flatnonzero(held):
+            row = self._rows[places[number]]
+            held[number] = zlib.crc32(row.tobytes()[:-4]) == row["crc"]
+        return held
 
     def write(self, record: int, checksum: int, images: Mapping[str, np.ndarray], ordinal: int) -> None:
         """Make a frame's row.
@@ -76,18 +83,17 @@ class FeatureCache:
             LearningError: no room on the disk.
         """
         row = np.zeros((), self._row)
+        row["record"] = checksum
         for number, key in enumerate(self._cameras):
             rng = np.random.default_rng([self._seed, ordinal, number])
             values, scale = pack(encode_crops(self._encoder, images[key][None], self._crops, rng)[0])
             row[key]["values"], row[key]["scale"] = values.cpu().numpy(), scale.cpu().numpy()
-        row["checksum"], row["used"] = checksum, 1
-        try:
-            os.pwrite(self._file, row.tobytes(), record % self.capacity * self._row.itemsize)
-        except OSError as error:
-            raise LearningError(
-                f"cannot write features to {self.path}: {error.strerror}. Make room, or take a smaller "
-                "replay_capacity, and resume the run"
-            ) from error
+        row["crc"] = zlib.crc32(row.tobytes()[:-4])
+        at, rest = record % self.capacity * self._row.itemsize, memoryview(row.tobytes())
+        with self._explained():
+            while rest:  # a disk that fills up takes part of it, and then raises
+                done = os.pwrite(self._file.fileno(), rest, at)
+                at, rest = at + done, rest[done:]
 
     def gather(self, records: np.ndarray, rng: np.random.Generator) -> dict[str, Packed]:
         """Features of one crop, drawn at random, of each of some frames (N,), by camera."""
@@ -102,10 +108,11 @@ class FeatureCache:
             )
         return features
 
-    def sync(self) -> None:
-        """Wait until all is on the disk."""
-        os.fsync(self._file)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._file)
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LearningError(
+                f"cannot write features to {self.path}: {error.strerror}. Make room, and resume the run"
+            ) from error

@@ -34,6 +34,7 @@ class Learner:
     Attributes:
         agent: what learns.
         encoder: of the images, None where there are none.
+        sampler: of the batches it learns from.
 
     Raises:
         ConfigError: the demonstrations lack something that the policy shall see.
@@ -51,14 +52,14 @@ class Learner:
             self._demonstrations = self._open(run.demonstrations)
             self._demonstrations.refresh()
         self._online: Replay | None = None
-        self._sampler = self._make_sampler()
+        self.sampler = self._make_sampler()
         self._waiting, self._normalised = 0, False
         self._sums: dict[str, list[float]] = defaultdict(list)
         self._best = -1.0
         if (path := run.checkpoint()).exists():
             tensors, meta = load_tensors(path)
             self.agent.load_state(tensors)
-            self._sampler.state = meta["sampler"]
+            self.sampler.state = meta["sampler"]
             self._began -= meta["seconds"]
             self._best, self._normalised = meta["best"], meta["normalised"]
         self._logged = self.agent.updates, self.seconds
@@ -87,9 +88,9 @@ class Learner:
         """
         if self._online is None and self._settings.acts and (self._run.replay / META).exists():
             self._online = self._open(self._run.replay)
-            state = self._sampler.state
-            self._sampler = self._make_sampler()
-            self._sampler.state = state
+            state = self.sampler.state
+            self.sampler = self._make_sampler()
+            self.sampler.state = state
         if self._online is not None:
             self._waiting = self._online.refresh(limit)
         return self._waiting
@@ -104,7 +105,7 @@ class Learner:
             known = self._demonstrations or self._online
             self.agent.normalise(*known.statistics())
             self._normalised = True
-        batches = [self._sampler.sample() for _ in range(self._settings.agent.cta_ratio)]
+        batches = [self.sampler.sample() for _ in range(self._settings.agent.cta_ratio)]
         for name, value in self.agent.update(batches).items():
             self._sums[name].append(value)
         if self.agent.updates % _LOG_EVERY == 0:
@@ -127,12 +128,14 @@ class Learner:
         Raises:
             LearningError: no room; the last checkpoint is as it was.
         """
+        if self._sums:
+            self._log()
         meta = {
             "updates": self.agent.updates,
             "steps": self.steps,
             "episodes": self.episodes,
             "seconds": self.seconds,
-            "sampler": self._sampler.state,
+            "sampler": self.sampler.state,
             "normalised": self._normalised,
             "success_rate": (rate := self._success_rate()),
         }
@@ -144,7 +147,8 @@ class Learner:
     @property
     def episodes(self) -> int:
         """Episodes begun in the run's own store, of any fate."""
-        return 0 if self._online is None else 1 + self._online.store.episodes[-1].number
+        begun = [] if self._online is None else self._online.store.episodes
+        return 1 + begun[-1].number if begun else 0
 
     def _success_rate(self) -> float | None:
         """Share of the last episodes that succeeded without help; None before there are enough."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from hilserl_envs.errors import ConfigError, LearningError
 from hilserl_envs.learning.actor import Actor, PublishedPolicy, redo_from
 from hilserl_envs.learning.batch import ActionParts
 from hilserl_envs.learning.learner import Learner
@@ -14,6 +17,7 @@ from hilserl_envs.learning.run_folder import RunFolder, load_tensors
 
 IDLE = 0.005  # between two looks at what the other side does [s]
 ENCODED_AT_ONCE = 4  # frames between two updates
+FIRST_LOOK = 0.1  # between two looks for a first policy [s]
 
 
 @dataclass(frozen=True)
@@ -43,39 +47,51 @@ def run_in_turns(run: RunFolder, budget: Budget, device: str = "cpu", view: str 
         budget: the episode at its end is finished.
         device: of the agent.
         view: see `Actor`.
+
+    Raises:
+        ConfigError: another process is a side of this run.
     """
-    path, settings = run.checkpoint(), run.settings
-    redo_from(run, load_tensors(path)[1]["episodes"] if path.exists() else 0)
-    learner = Learner(run, device)
-    if not settings.acts:
-        _imitate(learner, budget, settings.checkpoint_seconds)
-        return
-    policy = LearnedPolicy(
-        learner.agent.policy, run.inputs, ActionParts(run.layout), learner.encoder,
-        sample=settings.algorithm == "sac", device=device, critic=learner.agent.value,
-    )  # fmt: skip
-    actor = Actor(run, policy, view)
-    try:
-        if not path.exists():
-            learner.checkpoint()
-        number = learner.episodes
-        while not budget.spent(learner.steps):
-            actor.run_episode(lambda: learner.catch_up() or budget.stop())
-            learner.catch_up()  # the step that ended it
-            if budget.stop():
-                break  # without a checkpoint: the episode is made again, as a whole
-            number += 1
-            if number % settings.checkpoint_episodes == 0 or budget.spent(learner.steps):
+    with _holding(run, "learner", "actor"):
+        path, settings = run.checkpoint(), run.settings
+        redo_from(run, load_tensors(path)[1]["episodes"] if path.exists() else 0)
+        learner = Learner(run, device)
+        if not settings.acts:
+            _imitate(learner, budget, settings.checkpoint_seconds)
+            return
+        policy = LearnedPolicy(
+            learner.agent.policy, run.inputs, ActionParts(run.layout), learner.encoder,
+            sample=settings.algorithm == "sac", device=device,
+        )  # fmt: skip
+        actor = Actor(run, policy, view)
+
+        def after_step() -> bool:
+            learner.catch_up()
+            budget.stop()  # looks at how it goes; the episode is finished all the same
+            return False
+
+        try:
+            if not path.exists():
                 learner.checkpoint()
-                learner.publish()
-    finally:
-        actor.close()
+            over = budget.spent(learner.steps)
+            while not over:
+                actor.run_episode(after_step)
+                learner.catch_up()  # the step that ended it
+                over = budget.spent(learner.steps)
+                if over or actor.episodes % settings.checkpoint_episodes == 0:
+                    learner.checkpoint()
+                    learner.publish()
+        finally:
+            actor.close()
 
 
 def run_learner(run: RunFolder, budget: Budget, device: str = "cpu") -> None:
-    """The learner's side, until all updates are made that the steps call for."""
-    settings, release = run.settings, run.hold("learner")
-    try:
+    """The learner's side, until all updates are made that the steps call for.
+
+    Raises:
+        ConfigError: another process is the run's learner.
+    """
+    settings = run.settings
+    with _holding(run, "learner"):
         learner = Learner(run, device)
         if not settings.acts:
             _imitate(learner, budget, settings.checkpoint_seconds)
@@ -97,8 +113,6 @@ def run_learner(run: RunFolder, budget: Budget, device: str = "cpu") -> None:
                 saved = time.monotonic()
         learner.checkpoint()
         learner.publish()
-    finally:
-        release()
 
 
 def _imitate(learner: Learner, budget: Budget, checkpoint_seconds: float) -> None:
@@ -113,21 +127,26 @@ def _imitate(learner: Learner, budget: Budget, checkpoint_seconds: float) -> Non
 
 
 def run_actor(run: RunFolder, budget: Budget, view: str = "none") -> None:
-    """The actor's side: waits for a first policy, then acts until the steps are made."""
-    settings, release = run.settings, run.hold("actor")
-    try:
+    """The actor's side: waits for a first policy, then acts until the steps are made.
+
+    Raises:
+        ConfigError: another process is the run's actor, or it is a run in which nobody acts.
+    """
+    settings = run.settings
+    if not settings.acts:
+        raise ConfigError(f"{run.path} is a run of {settings.algorithm!r}, which has no actor")
+    with _holding(run, "actor"):
         policy = PublishedPolicy(run, settings.make_encoder())
-        while not policy.refresh():
-            if budget.stop():
-                return
-            time.sleep(0.1)
-        # A robot in the world does not wait, nor does a person; the twin can.
-        patient = settings.env.get("robot", "twin") == "twin"
+        if not _wait_for(policy, budget):
+            return
         actor = Actor(run, policy, view)
+        # Neither a robot in the world waits, nor a person; the twin can.
+        patient = settings.env.get("robot", "twin") == "twin" and not settings.with_person
 
         def after_step() -> bool:
             policy.refresh()
-            while patient and not budget.stop() and actor.steps > _allowed(policy, run):
+            # Steps that nobody will learn from any more wait for nothing.
+            while patient and not budget.spent(actor.steps) and actor.steps > _allowed(policy, run):
                 time.sleep(IDLE)
                 policy.refresh()
             return budget.stop()
@@ -137,12 +156,38 @@ def run_actor(run: RunFolder, budget: Budget, view: str = "none") -> None:
                 actor.run_episode(after_step)
         finally:
             actor.close()
-    finally:
-        release()
+
+
+@contextlib.contextmanager
+def _holding(run: RunFolder, *sides: str) -> Iterator[None]:
+    """Being those sides of the run, and nobody else is."""
+    with contextlib.ExitStack() as held:
+        for side in sides:
+            held.callback(run.hold(side))
+        yield
+
+
+def _wait_for(policy: PublishedPolicy, budget: Budget) -> bool:
+    """Wait for a first policy; returns whether there is one, or else it is time to stop."""
+    told = False
+    while not budget.stop():
+        try:
+            if policy.refresh():
+                return True
+        except LearningError as error:
+            # After a power failure: the learner writes another when it starts.
+            if not told:
+                print(f"{error}; waiting for the learner's next", file=sys.stderr)
+            told = True
+        time.sleep(FIRST_LOOK)
+    return False
 
 
 def _allowed(policy: PublishedPolicy, run: RunFolder) -> float:
     """Steps that an actor may have made, by what the learner has published."""
     settings = run.settings
-    learned = policy.meta["updates"] * settings.agent.cta_ratio / settings.utd_ratio
-    return settings.training_starts + learned + settings.max_lead
+    steps_per_update = settings.agent.cta_ratio / settings.utd_ratio
+    learned = policy.meta["updates"] * steps_per_update
+    # Without enough steps for its next publication the learner would wait for the actor, too.
+    lead = max(settings.max_lead, settings.steps_per_publish * steps_per_update + 1)
+    return settings.training_starts + learned + lead

@@ -70,7 +70,7 @@ class Replay:
             "mask": np.empty(0, np.float32),
             "encoded": np.empty(0, bool),
         }
-        self._count = self.total = 0
+        self._count = self.total = self._waiting = self._seen = 0
         self.transitions = self.interventions = np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -88,19 +88,25 @@ class Replay:
             LearningError: no room for features.
         """
         self.store.refresh()
+        if self._seen == self.store.changes and not self._waiting:
+            return 0
+        self._seen = self.store.changes
         self._take_in()
         frames, encoded = self.store.frames(is_usable), self._columns["encoded"]
-        waiting = frames[(frames >= self._count - self._capacity) & ~encoded[frames]]
+        oldest = self._count - self._capacity
+        waiting = frames[(frames >= oldest) & ~encoded[frames]]
         now = waiting[:limit]
         if self._features is not None and len(now):
             # A frame's number among those used, not in the file: a resumed run draws the same crops.
             self._encode(now, np.searchsorted(frames, now))
         encoded[now] = True
         steps = self.store.transitions(is_usable)
-        steps = steps[encoded[steps] & encoded[steps + 1]]
-        self.total, self.transitions = len(steps), steps[steps >= self._count - self._capacity]
+        # What is too old to be used counts all the same, also where nobody encoded it this time.
+        known = steps[(steps < oldest) | (encoded[steps] & encoded[steps + 1])]
+        self.total, self.transitions = len(known), known[known >= oldest]
         self.interventions = self.transitions[self.store.records["intervened"][self.transitions + 1]]
-        return len(waiting) - len(now)
+        self._waiting = len(waiting) - len(now)
+        return self._waiting
 
     def _take_in(self) -> None:
         """The numbers of new records."""

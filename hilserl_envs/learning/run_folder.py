@@ -6,6 +6,7 @@ weights come back by files that are written under a temporary name and renamed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,7 +19,8 @@ from hilserl_envs.learning.batch import Inputs
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.run_settings import RunSettings
 from hilserl_envs.recording import EpisodeStore
-from hilserl_envs.recording.describe import versions
+from hilserl_envs.recording.describe import check_demonstrates, describe_env, versions
+from hilserl_envs.recording.files import LOCK, sync_folder
 from hilserl_envs.recording.lock import lock
 from hilserl_envs.tasks.setup import ArmAction
 
@@ -48,22 +50,31 @@ class RunFolder:
         self.path = Path(path)
         try:
             config = json.loads((self.path / "config.json").read_text())
-        except FileNotFoundError:
-            raise ConfigError(f"{self.path} is no run: it has no config.json") from None
-        except ValueError as error:
-            raise LearningError(f"{self.path / 'config.json'} is damaged: {error}; restore it") from None
-        if config.get("format") != VERSION:
-            raise ConfigError(f"{self.path} has format {config.get('format')}, this version reads {VERSION}")
-        self.settings = RunSettings.from_json(config["settings"])
-        self.inputs = Inputs(config["state"], {key: tuple(v) for key, v in config["cameras"].items()})
-        self.layout = tuple(
-            ArmAction(prefix, start, gripper, tuple(axes))
-            for prefix, start, gripper, axes in config["layout"]
-        )
+            if config["format"] != VERSION:
+                raise ConfigError(
+                    f"{self.path} has format {config['format']}, this version reads {VERSION}; "
+                    "take the version that made it"
+                )
+            self.settings = RunSettings.from_json(config["settings"])
+            self.inputs = Inputs(config["state"], {key: tuple(v) for key, v in config["cameras"].items()})
+            self.layout = tuple(
+                ArmAction(prefix, start, gripper, tuple(axes))
+                for prefix, start, gripper, axes in config["layout"]
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(
+                f"{self.path} is no run: it has no config.json; give the folder of one, or make one "
+                "with `hilserl train`"
+            ) from None
+        except ConfigError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LearningError(
+                f"{self.path / 'config.json'} is damaged: {error!r}; restore it from a copy"
+            ) from None
         self.replay, self.demonstrations = self.path / "replay", self.path / "demonstrations"
         self.features, self.policy = self.path / "features", self.path / "policy.safetensors"
         self.learner_log = self.path / "learner.jsonl"
-        self.features.mkdir(exist_ok=True)
 
     @classmethod
     def create(cls, path: str | Path, settings: RunSettings, demonstrations: Path | None) -> RunFolder:
@@ -75,24 +86,25 @@ class RunFolder:
             RecordingError: the demonstrations are damaged.
         """
         path = Path(path)
-        inputs, layout = _seen_and_done(settings)
         if (path / "config.json").exists():
             raise ConfigError(f"{path} holds a run already; resume it, or give another folder")
         if path.exists() and any(path.iterdir()):
-            raise ConfigError(f"{path} is not empty; give another folder")
+            raise ConfigError(
+                f"{path} is not empty, and holds no run; empty it, or give another folder for the run"
+            )
+        if settings.demonstrations and demonstrations is None:
+            raise ConfigError("no demonstrations: record some with `hilserl record`, and give their folder")
+        if not settings.demonstrations and demonstrations is not None:
+            raise ConfigError(f"a run without demonstrations got {demonstrations}; leave them out")
+        settings.make_encoder()  # what is wrong with it is said before there is a folder
+        inputs, layout, description = _seen_and_done(settings)
         if settings.demonstrations:
-            if demonstrations is None:
-                raise ConfigError(
-                    "no demonstrations: record some with `hilserl record`, and give their folder"
-                )
             store = EpisodeStore(demonstrations)
+            check_demonstrates(store.meta, description, str(demonstrations), images=bool(inputs.cameras))
             inputs.check_store(store.schema, str(demonstrations))
-            if len(store) == 0:
+            if len(store.transitions()) == 0:
                 raise ConfigError(f"{demonstrations} holds no episode that is kept; record some")
-            path.mkdir(parents=True, exist_ok=True)
-            unfinished = path / "demonstrations.tmp"
-            shutil.copytree(demonstrations, unfinished, ignore=shutil.ignore_patterns("lock"))
-            unfinished.rename(path / "demonstrations")
+            _copy_store(demonstrations, path / "demonstrations")
         path.mkdir(parents=True, exist_ok=True)
         config = {
             "format": VERSION,
@@ -116,9 +128,12 @@ class RunFolder:
         Raises:
             ConfigError: another process has it.
         """
-        folder = self.path / "sides" / side
-        folder.mkdir(parents=True, exist_ok=True)
-        return lock(folder)
+        try:
+            return lock(self.path / "sides" / side)
+        except ConfigError:
+            raise ConfigError(
+                f"{self.path} is being trained already: another process is its {side}; stop that one first"
+            ) from None
 
     def seconds(self) -> float:
         """Wall-clock time that the run took up to its last checkpoint [s]."""
@@ -147,8 +162,12 @@ class RunFolder:
         return "\n".join(lines)
 
     def log(self, values: Mapping[str, Any]) -> None:
-        """Append a line of the learner's metrics."""
-        with open(self.learner_log, "ab+") as file:
+        """Append a line of the learner's metrics.
+
+        Raises:
+            LearningError: no room.
+        """
+        with _explained(self.learner_log), open(self.learner_log, "ab+") as file:
             size = file.seek(0, os.SEEK_END)
             if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
                 file.write(b"\n")  # a kill tore the last line
@@ -170,17 +189,52 @@ class RunFolder:
         yield from lines
 
 
-def _seen_and_done(settings: RunSettings) -> tuple[Inputs, tuple[ArmAction, ...]]:
-    """What the run's policy sees, and the layout of its actions; told by the twin, on any robot."""
-    env = settings.make_env(watched=False, robot="twin")
+def _seen_and_done(settings: RunSettings) -> tuple[Inputs, tuple[ArmAction, ...], dict[str, Any]]:
+    """What the run's policy sees, the layout of its actions, and what its environment is made of.
+
+    The twin tells it, on any robot; a person's device is left alone, a script's is tried.
+    """
+    env = settings.make_env(watched=settings.overseer is not None, robot="twin")
     try:
-        return Inputs.of_env(env), env.get_wrapper_attr("action_layout")
+        return Inputs.of_env(env), env.get_wrapper_attr("action_layout"), describe_env(env)
     finally:
         env.close()
 
 
+def _copy_store(folder: Path, target: Path) -> None:
+    """Copy a store; what is there afterwards is whole, or nothing.
+
+    Raises:
+        LearningError: no room, or not allowed.
+    """
+    unfinished = target.with_name(f"{target.name}.tmp")
+    try:
+        with _explained(target):
+            shutil.copytree(folder, unfinished, ignore=shutil.ignore_patterns(LOCK))
+            unfinished.rename(target)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What keeps a file from being written, in words."""
+    try:
+        yield
+    except OSError as error:
+        # A copy of many files fails with a list of (from, to, why).
+        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+        raise LearningError(
+            f"cannot write {path}: {reason}; what was there before stays. Make room there and go on"
+        ) from error
+
+
 def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
     """Replace a file so that at any instant the old or the new one is whole.
+
+    One process writes a file; what it leaves behind when it is killed is written over the next
+    time.
 
     Args:
         path: of the file.
@@ -190,24 +244,21 @@ def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
     Raises:
         LearningError: no room, or not allowed; the old file is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
+    temporary = path.with_name(f"{path.name}.tmp")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         if durable:
-            folder = os.open(path.parent, os.O_RDONLY)
-            os.fsync(folder)
-            os.close(folder)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise LearningError(
-            f"cannot write {path}: {error.strerror}; what was there stays. Make room and resume the run"
-        ) from error
+            sync_folder(path.parent)
 
 
 def save_tensors(
@@ -243,4 +294,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     except FileNotFoundError:
         raise ConfigError(f"{path} is not there (yet)") from None
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise LearningError(f"{path} is damaged: {error}") from error
+        raise LearningError(
+            f"{path} is damaged: {error}; put a copy in its place (of another checkpoint, if need be), or "
+            "delete it: the run then goes on with what it recorded"
+        ) from error

@@ -12,6 +12,7 @@ import gymnasium
 
 from hilserl_envs.errors import ConfigError, check_fields, check_name, checked_names, ranged
 from hilserl_envs.learning.settings import PRESETS, AgentSettings
+from hilserl_envs.teleop import DEVICES, device_class
 
 if TYPE_CHECKING:
     from hilserl_envs.learning.encoder import ImageEncoder
@@ -81,6 +82,14 @@ class RunSettings:
         for f in dataclasses.fields(self):
             if type(f.default) is int and type(getattr(self, f.name)) is not int:
                 raise ConfigError(f"RunSettings.{f.name} is a whole number, got {getattr(self, f.name)!r}")
+            if type(f.default) is bool and type(getattr(self, f.name)) is not bool:
+                raise ConfigError(f"RunSettings.{f.name} is true or false, got {getattr(self, f.name)!r}")
+        for name, kind in (("env", Mapping), ("overseer", Mapping | None), ("device", str | None)):
+            if not isinstance(getattr(self, name), kind):
+                what = "a name" if name == "device" else "settings by name"
+                raise ConfigError(f"RunSettings.{name} is {what}, got {getattr(self, name)!r}")
+        if self.device is not None:
+            check_name(self.device.partition(":")[0], DEVICES, "device")
         if not self.interventions and (self.device is not None or self.overseer is not None):
             raise ConfigError("a run without interventions has neither device nor overseer; leave them out")
         if self.algorithm != "sac" and not self.demonstrations:
@@ -98,6 +107,11 @@ class RunSettings:
     def acts(self) -> bool:
         """Whether the run has an actor."""
         return self.algorithm != "bc"
+
+    @property
+    def with_person(self) -> bool:
+        """Whether a person, who acts in real time, may take over."""
+        return self.device is not None and device_class(self.device.partition(":")[0]).real_time
 
     def make_env(self, watched: bool = True, **arguments: Any) -> gymnasium.Env:
         """The run's environment: the standard stack, its state addressed by key.
@@ -161,5 +175,7 @@ def with_changes(settings: RunSettings, changes: Sequence[str]) -> RunSettings:
             value = json.loads(text)
         except ValueError:
             value = text  # a name
+        if name == "env" and isinstance(value, Mapping):
+            value = {**settings.env, **value}
         (of_agent if name in agent else of_run)[name] = value
     return dataclasses.replace(settings, agent=dataclasses.replace(settings.agent, **of_agent), **of_run)

@@ -77,7 +77,8 @@ class AgentSettings:
                 raise ConfigError(f"AgentSettings.{name} is a whole number, got {getattr(self, name)!r}")
         for name in ("hidden_dims", "bc_hidden_dims"):
             widths = getattr(self, name)
-            if not widths or not all(type(width) is int and width > 0 for width in widths):
+            listed = isinstance(widths, list | tuple) and len(widths) > 0
+            if not listed or not all(type(width) is int and width > 0 for width in widths):
                 raise ConfigError(f"AgentSettings.{name} are widths of layers, got {widths!r}")
             object.__setattr__(self, name, tuple(widths))
         check_name(self.activation, ACTIVATIONS, "AgentSettings.activation")
@@ -92,5 +93,15 @@ _WHOLE = [f.name for f in dataclasses.fields(AgentSettings) if type(f.default) i
 # What trials on the twin found quicker; see docs/results.md.
 PRESETS = {
     "paper": AgentSettings(),
-    "fast": AgentSettings(learning_rate=1e-3, activation="relu", batch_size=128),
+    "fast": AgentSettings(
+        learning_rate=1e-3,
+        activation="relu",
+        batch_size=128,
+        soft_target_update_rate=0.02,
+        # At first the critics know nothing, and a policy follows the bonus for entropy alone.
+        temperature_init=1e-4,
+        target_entropy_scale=1.0,
+        std_init=0.2,
+        imitation=1.0,
+    ),
 }

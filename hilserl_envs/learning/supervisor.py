@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 from hilserl_envs.errors import LearningError
 
-SIDES = ("learner", "actor")
 LOOK = 0.5  # between two looks at the processes [s]
 PATIENCE = 60.0  # for a side to save what it has, once it is told to stop [s]
 RESTARTS = 3  # of a side within the time below; more often, something is wrong with it
 RESTARTS_WITHIN = 60.0  # [s]
+_SUPERVISOR = "HILSERL_SUPERVISOR"  # environment variable of a side: process id of its supervisor
 
 
 class Supervisor:
@@ -47,12 +48,18 @@ class Supervisor:
                         del self._processes[side]
                         self._ended(side, status)
                 time.sleep(LOOK)
-        finally:
+        except BaseException:
             self._stop()
+            raise
+        if failed := [side for side, status in self._stop().items() if status > 0]:
+            raise LearningError(f"the {' and the '.join(failed)} stopped with an error, see above")
 
     def _start(self, side: str) -> None:
         # Ctrl-C is for the supervisor, who tells the sides: a session of their own.
-        self._processes[side] = subprocess.Popen(self._commands[side], start_new_session=True)
+        environment = os.environ | {_SUPERVISOR: str(os.getpid())}
+        self._processes[side] = subprocess.Popen(
+            self._commands[side], env=environment, start_new_session=True
+        )
 
     def _ended(self, side: str, status: int) -> None:
         if status == 0:
@@ -72,7 +79,8 @@ class Supervisor:
         self._tell(f"the {side} was killed ({name}) and is started again")
         self._start(side)
 
-    def _stop(self) -> None:
+    def _stop(self) -> dict[str, int]:
+        """Have the sides stop; returns how each ended."""
         for process in self._processes.values():
             process.terminate()
         until = time.monotonic() + PATIENCE
@@ -83,6 +91,7 @@ class Supervisor:
                 self._tell(f"the {side} does not stop; it is killed. Its last checkpoint is good")
                 process.kill()
                 process.wait()
+        return {side: process.returncode for side, process in self._processes.items()}
 
 
 def side_command(side: str, arguments: Sequence[str]) -> list[str]:
@@ -92,10 +101,25 @@ def side_command(side: str, arguments: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def told_to_stop() -> Iterator[Callable[[], bool]]:
-    """For a side: whether it was told to stop, or its supervisor is gone."""
-    told, parent = [], os.getppid()
-    before = signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+    """For a side: whether it was told to stop (SIGTERM, Ctrl-C), or its supervisor is gone.
+
+    Once it has stopped, the signal that told it takes its usual effect: a supervisor sees that
+    it was not done. A second signal takes it at once.
+    """
+    told: list[int] = []
+    parent = os.environ.get(_SUPERVISOR)
+
+    def note(number: int, _: FrameType | None) -> None:
+        told.append(number)
+        signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, note)
     try:
-        yield lambda: bool(told) or os.getppid() != parent
+        yield lambda: bool(told) or (parent is not None and str(os.getppid()) != parent)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if told:
+        signal.raise_signal(told[0])

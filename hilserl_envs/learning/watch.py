@@ -7,13 +7,15 @@ import time
 
 from tqdm import tqdm
 
+from hilserl_envs.errors import HilserlError
 from hilserl_envs.learning.curves import plot_run
-from hilserl_envs.learning.monitor import Monitor, Progress
+from hilserl_envs.learning.monitor import Monitor
 from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.learning.trackers import make_tracker
 
 LOOK_EVERY = 1.0  # [s]
 PLOT_EVERY = 30.0  # [s]
+LINE_EVERY = 60.0  # where there is no terminal, but a file [s]
 
 
 class Watch:
@@ -32,17 +34,22 @@ class Watch:
         self._progress = self._monitor.look()
         self._before = run.seconds()
         self._began = time.monotonic()
-        self._looked, self._plotted = -LOOK_EVERY, self._began
-        unit = "step" if run.settings.acts else "update"
-        self._bar = tqdm(total=steps, initial=self._count(), unit=unit, file=sys.stderr, disable=None)
+        self._looked, self._plotted, self._told = -LOOK_EVERY, self._began, self._began
+        self._unit = "step" if run.settings.acts else "update"
+        self._bar = tqdm(
+            total=steps, initial=self._progress.steps, unit=self._unit, file=sys.stderr, disable=None
+        )
 
     def __enter__(self) -> Watch:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         try:
             self._look()
             self._plot()
+        except HilserlError:
+            if error is None:  # else what stopped the run is said, and not what follows from it
+                raise
         finally:
             self._bar.close()
             self._tracker.close()
@@ -80,16 +87,16 @@ class Watch:
             "seconds": self.seconds,
         }
 
-    def _count(self) -> int:
-        progress: Progress = self._progress
-        return progress.steps if self._run.settings.acts else progress.updates
-
     def _look(self) -> None:
         self._progress = self._monitor.look()
         self._tracker.write(self._progress)
-        self._bar.update(self._count() - self._bar.n)
+        self._bar.update(self._progress.steps - self._bar.n)
         self._bar.set_postfix_str(self._progress.line())
         self._looked = time.monotonic()
+        if self._bar.disable and self._looked - self._told >= LINE_EVERY:
+            steps = f"{self._progress.steps} {self._unit}s"
+            print(f"{steps}: {self._progress.line()}", file=sys.stderr, flush=True)
+            self._told = self._looked
 
     def _plot(self) -> None:
         plot_run(self._monitor)

@@ -22,6 +22,8 @@ _PACKAGES = ("gymnasium", "mujoco", "numpy")
 # Arguments of an environment, and wrappers, that change what a reward means.
 _MEANING = ("settings", "ends_on_success")
 _JUDGING = ("PersonReward", "ClassifierReward")
+_OF_IMAGES = ("CropImages",)  # wrappers that convert nothing else
+_SCALES = ("translation_scale", "rotation_scale")  # of the actions of an arm
 _TRUSTED = ("hilserl_envs.", "gymnasium.")  # modules whose wrappers a recording may name
 
 
@@ -60,14 +62,34 @@ def _conversions(description: Mapping[str, Any]) -> dict[str, str]:
     words = {}
     if env := description.get("env"):
         words["the environment"] = env["id"]
-        kwargs = (env.get("spec") or {}).get("kwargs") or {}
-        words |= {f"its {name}": str(kwargs[name]) for name in _MEANING if name in kwargs}
-    judging = [wrapper["name"] for wrapper in description.get("wrappers", ()) if wrapper["name"] in _JUDGING]
-    words["who judges"] = ", ".join(judging) or "the task"
     converting = [wrapper for wrapper in description.get("wrappers", ()) if wrapper["converts"]]
     for number, wrapper in enumerate(converting, start=1):
         words[f"converting wrapper {number}"] = f"{wrapper['name']}({wrapper['kwargs']})"
     return words
+
+
+def _reward(description: Mapping[str, Any]) -> dict[str, str]:
+    """What a recording's rewards depend on, in words."""
+    kwargs = ((description.get("env") or {}).get("spec") or {}).get("kwargs") or {}
+    words = {f"its {name}": str(kwargs[name]) for name in _MEANING if name in kwargs}
+    judging = [wrapper["name"] for wrapper in description.get("wrappers", ()) if wrapper["name"] in _JUDGING]
+    return words | {"who judges": ", ".join(judging) or "the task"}
+
+
+def _scales(description: Mapping[str, Any]) -> dict[str, str]:
+    """How far an action of length 1 goes."""
+    arms = ((description.get("task") or {}).get("settings") or {}).get("arms") or {}
+    return {
+        f"the {name} of the arm {arm!r}": str(setup[name]) for arm, setup in arms.items() for name in _SCALES
+    }
+
+
+def _differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name} was {was.get(name, 'absent')} and is {now.get(name, 'absent')} now"
+        for name in dict.fromkeys([*was, *now])
+        if was.get(name) != now.get(name)
+    ]
 
 
 def check_same(meta: Mapping[str, Any], schema: Schema, description: Mapping[str, Any]) -> None:
@@ -78,17 +100,46 @@ def check_same(meta: Mapping[str, Any], schema: Schema, description: Mapping[str
     """
     differences = meta["schema"].differences(schema)
     if description:
-        was, now = _conversions(meta), _conversions(description)
-        differences += [
-            f"{name} was {was.get(name, 'absent')} and is {now.get(name, 'absent')} now"
-            for name in dict.fromkeys([*was, *now])
-            if was.get(name) != now.get(name)
-        ]
+        was, now = (_conversions(made) | _reward(made) for made in (meta, description))
+        differences += _differences(was, now)
     if differences:
         raise ConfigError(
             f"cannot append to this store: {'; '.join(differences)}. Record into another folder, or make the "
             "environment as it was"
         )
+
+
+def check_demonstrates(
+    meta: Mapping[str, Any], description: Mapping[str, Any], where: str, images: bool = True
+) -> None:
+    """Refuse to learn in an environment from a recording whose observations or actions mean something else.
+
+    Who judges may differ. A recording that does not tell its environment (one from elsewhere)
+    is taken at its word.
+
+    Args:
+        meta: of the recording's store.
+        description: of the environment, see `describe_env`.
+        where: the recording is, for the error.
+        images: whether the environment's images are seen.
+
+    Raises:
+        ConfigError: task, converting wrappers or scales of the actions differ; says which.
+    """
+    if not meta.get("env"):
+        return
+    was, now = (_conversions(_seen(made, images)) | _scales(made) for made in (meta, description))
+    if differences := _differences(was, now):
+        raise ConfigError(
+            f"{where} was recorded in another environment: {'; '.join(differences)}. Record with the same "
+            "task and settings, or learn with those of the recording"
+        )
+
+
+def _seen(description: Mapping[str, Any], images: bool) -> dict[str, Any]:
+    """Without what changes images alone, where nobody sees any."""
+    wrappers = [w for w in description.get("wrappers", ()) if images or w["name"] not in _OF_IMAGES]
+    return {**description, "wrappers": wrappers}
 
 
 def rebuild_env(description: Mapping[str, Any], **arguments: Any) -> gymnasium.Env:

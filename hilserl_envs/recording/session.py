@@ -6,13 +6,16 @@ import sys
 import time
 from collections.abc import Callable
 from enum import Enum
+from typing import TYPE_CHECKING
 
 import gymnasium
 import numpy as np
 
 from hilserl_envs.errors import ConfigError
-from hilserl_envs.policies import Policy
 from hilserl_envs.teleop import Device, TeleopCommand
+
+if TYPE_CHECKING:
+    from hilserl_envs.policies import Policy
 
 POLL = 0.05  # how often a halted session looks at the device [s]
 
@@ -43,6 +46,9 @@ class Session:
         tell: called with a line for the person and whether the session is halted, again and
             again while it is; None shows it on the `LiveView`, if there is one, and prints it.
 
+    Attributes:
+        steps: taken in the episode so far.
+
     Raises:
         ConfigError: nobody is there to act.
     """
@@ -59,25 +65,31 @@ class Session:
         self._env, self._tell, self._policy = env, tell or _Teller(env), policy
         self._device: Device | None = env.get_wrapper_attr("device") if watched else None
         self._idle = np.zeros(env.action_space.shape, np.float32)
+        self.steps = 0
 
     def run_episode(self, seed: int, enough: Callable[[], bool] = lambda: False) -> Outcome:
         """One episode, from its reset on.
 
         Args:
             seed: of the reset, and of the policy.
-            enough: asked after every step; if it holds, the episode stops there.
+            enough: asked after every step, and while the session is halted; if it holds, the
+                episode stops there.
         """
+        self.steps = 0
         observation, _ = self._env.reset(seed=seed)
         if self._policy is not None:
             self._policy.start(seed)
         elif self._device.real_time:
-            first = self._wait(_starts, "Move to begin")
+            first = self._wait(_starts, "Move to begin", enough)
             if first is None:
+                return Outcome.STOPPED
+            if "discard" in first.pressed:
                 return Outcome.PREVIOUS_DISCARDED
             self._env.get_wrapper_attr("give")(first)
         while True:
             action = self._idle if self._policy is None else self._policy(observation)
             observation, _, terminated, truncated, info = self._env.step(action)
+            self.steps += 1
             command: TeleopCommand | None = info.get("teleop")
             if command is not None and "discard" in command.pressed:
                 return Outcome.DISCARDED
@@ -90,23 +102,26 @@ class Session:
             if command is None:
                 continue
             if "pause" in command.pressed:
-                if self._wait(_resumes, "Paused: press again to go on") is None:
-                    return Outcome.DISCARDED
+                command = self._wait(_resumes, "Paused: press again to go on", enough)
             elif not command.connected:
-                if self._wait(_is_back, "The device is gone: the arm waits until it is back") is None:
-                    return Outcome.DISCARDED
+                command = self._wait(_is_back, "The device is gone: the arm waits until it is back", enough)
+            if command is None:
+                return Outcome.STOPPED
+            if "discard" in command.pressed:
+                return Outcome.DISCARDED
 
-    def _wait(self, over: Callable[[TeleopCommand], bool], line: str) -> TeleopCommand | None:
-        """Look at the device until it is over: the command that ended it, None for "discard"."""
+    def _wait(
+        self, over: Callable[[TeleopCommand], bool], line: str, enough: Callable[[], bool]
+    ) -> TeleopCommand | None:
+        """Look at the device until it is over: the command that ended it, or None where it is enough."""
         try:
-            while True:
+            while not enough():
                 self._tell(line, True)
                 command = self._env.get_wrapper_attr("look")()
-                if "discard" in command.pressed:
-                    return None
-                if over(command):
+                if "discard" in command.pressed or over(command):
                     return command
                 time.sleep(POLL)
+            return None
         finally:
             self._tell("", False)
 

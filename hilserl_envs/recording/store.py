@@ -48,6 +48,7 @@ class EpisodeStore:
         meta: what made it: environment, wrappers, task, versions, session.
         schema: keys, shapes and types.
         records: all records (N,), see `Schema.record`: a read-only view of the file.
+        changes: refreshes so far that saw anything new.
 
     Raises:
         RecordingError: there is none, or it is damaged.
@@ -63,6 +64,7 @@ class EpisodeStore:
         self._read = 0
         self._infos: dict[int, tuple[tuple, EpisodeInfo]] = {}
         self.records = np.empty(0, self.schema.record)
+        self.changes = 0
         self.refresh()
 
     def refresh(self) -> int:
@@ -85,7 +87,9 @@ class EpisodeStore:
         whole = files.sound_records(records, start, files.blob_sizes(self.folder, self.schema))
         if whole > before:
             self.records = records[:whole]
-        self.__dict__.pop("episodes", None)
+        if events or len(self.records) > before:
+            self.__dict__.pop("episodes", None)
+            self.changes += 1
         return len(self.records) - before
 
     @property

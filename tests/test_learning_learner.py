@@ -1,0 +1,235 @@
+"""The learner's side: how much it learns, what it saves, and where it goes on."""
+
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from hilserl_envs.errors import LearningError
+from hilserl_envs.learning.learner import RECENT, Learner
+from hilserl_envs.learning.run_folder import RunFolder, load_tensors
+from hilserl_envs.recording import EpisodeStore, EpisodeWriter
+from tests.learning_run import demonstrations, new_run, settings
+from tests.one_thread import one_thread  # noqa: F401
+
+
+@pytest.fixture
+def run(tmp_path):
+    return new_run(tmp_path / "run")
+
+
+def make_run(tmp_path, **changes) -> RunFolder:
+    wanted = settings(**changes)
+    return RunFolder.create(tmp_path / "made", wanted, demonstrations() if wanted.demonstrations else None)
+
+
+def open_writer(run: RunFolder) -> EpisodeWriter:
+    """Of a store such as the run's actor makes."""
+    return EpisodeWriter(run.replay, EpisodeStore(demonstrations()).schema, {}, {}, sync=False)
+
+
+def act(writer: EpisodeWriter, steps: int, success=False, interventions=0, state=0.0) -> None:
+    """An episode."""
+    observation = {
+        key: np.full(leaf.shape, state, leaf.dtype) for key, leaf in writer.schema.observations.items()
+    }
+    observation = {"state": {key.partition("/")[2]: value for key, value in observation.items()}}
+    writer.begin(observation)
+    for step in range(1, steps + 1):
+        over = step == steps
+        writer.step(
+            observation, np.zeros(7), float(over and success), over and success, over and not success,
+            success=over and success, intervened=step <= interventions,
+        )  # fmt: skip
+    writer.end(kept=True)
+
+
+def weights(learner: Learner) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in learner.agent.state().items()}
+
+
+def same(these, those) -> bool:
+    return these.keys() == those.keys() and all(torch.equal(these[name], those[name]) for name in these)
+
+
+def test_how_many_updates_the_steps_call_for(tmp_path):
+    """`utd_ratio` critic updates a step, `cta_ratio` of them in an update, from `training_starts` on."""
+    run = make_run(tmp_path, training_starts=10, utd_ratio=3)
+    learner = Learner(run)
+    assert (learner.steps, learner.due, learner.episodes) == (0, 0, 0)
+    learner.catch_up()
+    assert learner.agent.updates == 0
+    with open_writer(run) as writer:
+        for steps, due in ((10, 0), (1, 1), (3, 6), (6, 15)):
+            act(writer, steps)
+            learner.catch_up()
+            assert learner.due == learner.agent.updates == due
+    assert learner.steps == 20 and learner.episodes == 4
+
+
+def test_a_store_in_which_no_episode_has_begun(run):
+    """What a kill of the actor leaves that had just made it."""
+    open_writer(run).close()
+    learner = Learner(run)
+    assert (learner.steps, learner.episodes) == (0, 0)
+    learner.checkpoint()
+    assert load_tensors(run.checkpoint())[1]["episodes"] == 0
+
+
+def test_from_its_checkpoint_it_goes_on_to_the_bit(tmp_path):
+    run = make_run(tmp_path, training_starts=1, utd_ratio=2)
+    with open_writer(run) as writer:
+        act(writer, 20, interventions=5)
+        learner = Learner(run)
+        while learner.agent.updates < 7:
+            learner.update()
+        learner.checkpoint()
+        again = Learner(run)
+        assert again.agent.updates == 7 and same(weights(again), weights(learner))
+        act(writer, 20)
+        learner.catch_up()
+        again.catch_up()
+    assert learner.agent.updates == again.agent.updates == 39
+    assert same(weights(again), weights(learner))
+    lines = [json.loads(line) for line in run.learner_log.read_text().splitlines()]
+    assert [line["updates"] for line in lines] == [7, 25, 25]
+    timed = ("seconds", "updates_per_second", "lag_seconds")
+    one, two = ({k: v for k, v in line.items() if k not in timed} for line in lines[1:])
+    assert one == two
+
+
+def test_without_a_checkpoint_it_begins_again_from_what_was_recorded(run):
+    with open_writer(run) as writer:
+        act(writer, 130)
+    learner = Learner(run)
+    assert learner.agent.updates == 0 and learner.due == 60
+
+
+def test_the_seed_decides(tmp_path):
+    first, again = Learner(make_run(tmp_path)), Learner(make_run(tmp_path / "again"))
+    other = Learner(make_run(tmp_path / "other", seed=1))
+    assert same(weights(first), weights(again)) and not same(weights(first), weights(other))
+
+
+def test_states_are_normalised_by_the_demonstrations_or_else_by_experience(tmp_path):
+    learner = Learner(make_run(tmp_path))
+    learner.update()
+    store = EpisodeStore(demonstrations())
+    position = store.take("state/tcp_pose", store.transitions())[:, :3].mean(0)
+    mean = learner.agent.policy.observation.state_mean.numpy()
+    assert any(np.allclose(mean[first : first + 3], position, atol=1e-5) for first in range(len(mean) - 2))
+
+    run = make_run(tmp_path / "alone", demonstrations=False, training_starts=1)
+    with open_writer(run) as writer:
+        act(writer, 20, state=3.0)
+        learner = Learner(run)
+        learner.catch_up()
+        assert learner.agent.policy.observation.state_mean.tolist() == pytest.approx(
+            [3.0] * run.inputs.state_size
+        )
+        learner.checkpoint()
+        act(writer, 20, state=5.0)
+    again = Learner(run)
+    again.catch_up()  # what the states were like is settled by then
+    assert again.agent.policy.observation.state_mean.tolist() == pytest.approx([3.0] * run.inputs.state_size)
+
+
+def test_the_best_is_kept_beside_the_last(run):
+    best = run.checkpoint("best")
+    with open_writer(run) as writer:
+        learner = Learner(run)
+
+        def after(episodes, **episode):
+            for _ in range(episodes):
+                act(writer, 1, **episode)
+            learner.refresh()
+            learner.agent.updates += 1
+            learner.checkpoint()
+            return load_tensors(run.checkpoint())[1]
+
+        after(RECENT - 1, success=True)
+        assert not best.exists()  # too few to tell
+        meta = after(1, success=True, interventions=1)
+        assert meta["success_rate"] == 1 - 1 / RECENT and meta["updates"] == 2
+        after(5)
+        assert load_tensors(best)[1]["updates"] == 2 and load_tensors(run.checkpoint())[1]["updates"] == 3
+        learner = Learner(run)  # the one that was killed knew
+        after(RECENT - 2, success=True)
+        assert load_tensors(best)[1]["updates"] == 2
+        after(1, success=True)  # as good as the best: the newer one is taken
+        assert load_tensors(best)[1]["updates"] == 5
+
+
+def test_its_time_goes_on(run, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    learner = Learner(run)
+    clock[0] += 50
+    learner.checkpoint()
+    clock[0] += 1000
+    learner = Learner(run)
+    clock[0] += 7
+    assert learner.seconds == pytest.approx(57) and run.seconds() == pytest.approx(50)
+
+
+def test_what_is_published_is_what_acts(run):
+    learner = Learner(run)
+    learner.update()
+    learner.publish()
+    tensors, meta = load_tensors(run.policy)
+    assert same(tensors, learner.agent.published_state())
+    assert meta["updates"] == 1 and meta["steps"] == 0 and abs(meta["time"] - time.time()) < 60
+
+
+def test_how_far_it_is_behind(run):
+    with open_writer(run) as writer:
+        learner = Learner(run)
+        act(writer, 110)
+        learner.refresh()
+        assert learner._lag() > 0 and learner.due == 20
+        while learner.agent.updates < learner.due:
+            learner.update()
+        assert learner._lag() == 0
+
+
+def test_a_damaged_checkpoint_is_said(run):
+    Learner(run).checkpoint()
+    run.checkpoint().write_bytes(run.checkpoint().read_bytes()[:-1])
+    with pytest.raises(LearningError, match="last.safetensors is damaged"):
+        Learner(run)
+
+
+def test_what_is_not_finite_leaves_the_last_good_checkpoint(run):
+    with open_writer(run) as writer:
+        act(writer, 110)
+        learner = Learner(run)
+        learner.update()
+        learner.checkpoint()
+        good = run.checkpoint().read_bytes()
+        act(writer, 50, state=math.nan)
+    learner.refresh()
+    with pytest.raises(
+        LearningError, match=r"the transitions \[.*\] are not finite.*last checkpoint are good"
+    ):
+        for _ in range(20):
+            learner.update()
+    assert run.checkpoint().read_bytes() == good and not run.policy.exists()
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "hg-dagger"])
+def test_who_imitates(tmp_path, algorithm):
+    run = make_run(
+        tmp_path, algorithm=algorithm, overseer={} if algorithm != "bc" else None, training_starts=1
+    )
+    if run.settings.acts:
+        with open_writer(run) as writer:
+            act(writer, 10, interventions=3)
+    learner = Learner(run)
+    assert learner.sampler.sample().expert.all()
+    learner.update()
+    learner.checkpoint()
+    if algorithm == "bc":
+        assert run.checkpoint("best").exists()  # nobody tries it: the last one is the best
