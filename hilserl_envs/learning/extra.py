@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+
 from hilserl_envs.errors import ConfigError
 
 INSTALL = 'pip install "hilserl_envs[agent]"'
@@ -10,5 +14,25 @@ try:
     import torch
 except ImportError as error:
     raise ConfigError(f"learning needs PyTorch, got: {error}. Install it: {INSTALL}") from None
+
+
+def _load_triton() -> None:
+    """Load what PyTorch's CUDA builds load at their first optimiser, bound to its own symbols.
+
+    Triton's library and Mesa's software renderer both hold an LLVM. Loaded after a picture was
+    drawn, Triton's takes Mesa's for its own, and the process dies.
+    """
+    if "triton" in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):
+        return
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
+    try:
+        with contextlib.suppress(ImportError):  # other builds come without it
+            import triton._C.libtriton  # noqa: F401
+    finally:
+        sys.setdlopenflags(flags)
+
+
+_load_triton()
 
 __all__ = ["INSTALL", "torch"]
