@@ -119,8 +119,8 @@ def test_actor_and_learner_are_killed_again_and_again(processes, tmp_path):
         time.sleep(0.01)
 
     running = {"learner": process}
-    rng, finished, steps = np.random.default_rng(1), {}, ("--steps", "400")
-    resumed = ("--out", folder, "--resume", *steps, "--side")
+    rng, finished = np.random.default_rng(1), {}
+    resumed = ("--out", folder, "--resume", "--steps", "100000", "--side")
     for kill in range(SIDES_KILLS):
         for side in logs:
             if side not in running:
@@ -135,17 +135,20 @@ def test_actor_and_learner_are_killed_again_and_again(processes, tmp_path):
             assert running[side].poll() is None, logs[side].read_text()
             running.pop(side).kill()
         check(folder, finished)
-    for side in logs:
-        if side not in running:
-            running[side] = processes.start(*resumed, side, log=logs[side])
+    for process in running.values():
+        process.kill()
+    made = sum(e.steps for e in EpisodeStore(folder / "replay").episodes if is_usable(e))
+    wanted = made + 60
+    resumed = ("--out", folder, "--resume", "--steps", str(wanted), "--side")
+    running = {side: processes.start(*resumed, side, log=logs[side]) for side in logs}
     for side, process in running.items():
         assert process.wait() == 0, logs[side].read_text()
     check(folder, finished)
 
     store = EpisodeStore(folder / "replay")
     tensors, meta = load_tensors(RunFolder(folder).checkpoint())
-    assert meta["steps"] >= 400 and meta["updates"] >= 400 - 30
-    assert sum(e.steps for e in store.episodes if is_usable(e)) < 400 + 2 * 10
+    assert meta["steps"] >= wanted and meta["updates"] >= wanted - 30
+    assert sum(e.steps for e in store.episodes if is_usable(e)) < wanted + 2 * 10
     assert sum(not e.finished for e in store.episodes) <= SIDES_KILLS
     assert all(torch.isfinite(tensor.float()).all() for tensor in tensors.values())
 
