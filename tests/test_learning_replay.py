@@ -187,6 +187,14 @@ def test_the_newest_are_used_and_all_are_counted(store):
     assert places(replay) == [(3, 0), (3, 1), (4, 0)] and replay.total == 9
 
 
+def test_episodes_that_are_not_used_push_none_out(store):
+    """A run that made some again uses the same as one that did not have to."""
+    for _ in range(3):
+        store.episode(2)
+        store.episode(3, kept=False)
+    assert places(open_replay(store, capacity=5)) == [(2, 1), (4, 0), (4, 1)]
+
+
 def test_who_is_to_be_imitated(store):
     store.episode(4, intervened=(2, 3))
     replay = open_replay(store)
@@ -283,6 +291,17 @@ def test_frames_are_encoded_a_few_at_a_time_the_oldest_first(tmp_path, encoder):
         assert replay.refresh(limit=1) == waiting
         seen.append(len(replay))
     assert seen == [0, 1, 2, 3, 3]
+
+
+def test_what_the_cache_has_no_room_for_is_not_used(tmp_path, encoder):
+    """However many there may be: its place is another's by then."""
+    store = Store(tmp_path / "store", images=True)
+    store.episode(2)
+    store.episode(3, kept=False)
+    store.episode(2)
+    replay = open_replay(store, capacity=5, features=open_cache(tmp_path, encoder, capacity=8))
+    assert places(replay) == [(2, 0), (2, 1)] and replay.total == 4
+    check_features(replay, encoder, {(2, step): 3 + step for step in range(3)})
 
 
 def test_features_that_were_damaged_are_made_again(tmp_path, encoder):

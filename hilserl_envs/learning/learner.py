@@ -201,12 +201,15 @@ class Learner:
 
     def _open(self, folder: Path) -> Replay:
         run, settings, store, features = self._run, self._settings, EpisodeStore(folder), None
+        own = folder == run.replay
         # Demonstrations are all used, however many.
-        capacity = settings.replay_capacity if folder == run.replay else len(store.records)
+        capacity, cached = (
+            (settings.replay_capacity, settings.cached_frames) if own else 2 * (len(store.records),)
+        )
         if self.encoder is not None:
             path = run.features / f"{folder.name}.bin"
             features = FeatureCache(
-                path, self.encoder, run.inputs.cameras, settings.crops, capacity, settings.seed
+                path, self.encoder, run.inputs.cameras, settings.crops, cached, settings.seed
             )
         return Replay(
             store,
@@ -215,7 +218,7 @@ class Learner:
             settings.agent.gripper_penalty,
             features,
             capacity,
-            demonstrations=folder == run.demonstrations,
+            demonstrations=not own,
         )
 
 

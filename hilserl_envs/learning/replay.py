@@ -33,7 +33,7 @@ class Replay:
         layout: of the actions.
         gripper_penalty: for every gripper that a step opened or closed.
         features: of the images; None where there are no cameras.
-        capacity: the newest records that are used.
+        capacity: the newest frames that are used.
         demonstrations: whether all actions are to be imitated, or those of interventions.
 
     Attributes:
@@ -93,7 +93,7 @@ class Replay:
         self._seen = self.store.changes
         self._take_in()
         frames, encoded = self.store.frames(is_usable), self._columns["encoded"]
-        oldest = self._count - self._capacity
+        oldest = self._oldest(frames)
         waiting = frames[(frames >= oldest) & ~encoded[frames]]
         now = waiting[:limit]
         if self._features is not None and len(now):
@@ -107,6 +107,12 @@ class Replay:
         self.interventions = self.transitions[self.store.records["intervened"][self.transitions + 1]]
         self._waiting = len(waiting) - len(now)
         return self._waiting
+
+    def _oldest(self, frames: np.ndarray) -> int:
+        """The first record that is used, given those that could be."""
+        # Counted in frames, not in records: episodes that were made again leave the same ones.
+        first = int(frames[-self._capacity]) if len(frames) > self._capacity else 0
+        return first if self._features is None else max(first, self._count - self._features.capacity)
 
     def _take_in(self) -> None:
         """The numbers of new records."""

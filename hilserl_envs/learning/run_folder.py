@@ -154,7 +154,7 @@ class RunFolder:
         row = settings.crops * sum(c * (h * w + 2) for c, h, w in frames.values())
         free = shutil.disk_usage(self.path).free
         lines.append(
-            f"disk: up to {settings.replay_capacity * row / 1e9:.1f} GB of features (the newest "
+            f"disk: up to {settings.cached_frames * row / 1e9:.1f} GB of features (of the newest "
             f"{settings.replay_capacity} frames), and the recording; {free / 1e9:.0f} GB are free"
         )
         numbers = 4 * (self.inputs.state_size + 16) * settings.replay_capacity

@@ -39,7 +39,7 @@ class RunSettings:
         interventions: False leaves nobody to take over, and uses no recorded takeovers.
         encoder, encoder_weights, encoder_dtype: see `make_encoder`.
         crops: of each frame, whose features are stored.
-        replay_capacity: the newest transitions that are learned from.
+        replay_capacity: the newest frames that are learned from.
         training_starts: transitions before the first update.
         utd_ratio: critic updates to one step of the environment. The learner makes no more,
             and the twin's actor waits for it; a real robot never waits.
@@ -107,6 +107,11 @@ class RunSettings:
     def acts(self) -> bool:
         """Whether the run has an actor."""
         return self.algorithm != "bc"
+
+    @property
+    def cached_frames(self) -> int:
+        """Frames that there is room for features of: between those used lie some that are not."""
+        return self.replay_capacity * 5 // 4
 
     @property
     def with_person(self) -> bool:
