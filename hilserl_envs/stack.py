@@ -11,6 +11,7 @@ import gymnasium
 from gymnasium.vector import AutoresetMode
 
 from hilserl_envs.errors import ConfigError, check_name
+from hilserl_envs.named import load_named
 from hilserl_envs.tasks import env_id
 from hilserl_envs.teleop import Device, device_class
 from hilserl_envs.wrappers import (
@@ -46,6 +47,7 @@ def make_env(
     intervention: Mapping[str, Any] | None = None,
     overseer: Mapping[str, Any] | None = None,
     gripper_penalty: float | None = None,
+    wrappers: Sequence[str | Callable[[gymnasium.Env], gymnasium.Env]] = (),
     **arguments: Any,
 ) -> gymnasium.Env:
     """A task in the standard stack of the paper.
@@ -53,8 +55,8 @@ def make_env(
     From inside out: `FixedGripper` (where `gripper` is given), `RelativeFrame`,
     `ActionSubspace` (`axes`), `RotationRepresentation`, `CropImages` (`crops`), `reward`,
     `Intervention` (`device`, with `RealTime` if a person holds it) or `ScriptedOverseer`
-    (`overseer`), `GripperPenalty` (`gripper_penalty`), `FlattenProprioception` (unless
-    `flatten` is False).
+    (`overseer`), `GripperPenalty` (`gripper_penalty`), `wrappers`, `FlattenProprioception`
+    (unless `flatten` is False).
 
     Example:
         >>> import hilserl_envs
@@ -80,6 +82,8 @@ def make_env(
         overseer: settings of the scripted overseer that takes over instead of a person,
             {} for its defaults; `device` is then its device, "expert" by default.
         gripper_penalty: for every change of a gripper, see `GripperPenalty`.
+        wrappers: your own, the first one innermost: classes, or names such as
+            "mylab.wrappers:GentleTouch", which can be saved with a run.
         arguments: of `gym.make` and `FrankaEnv`: robot, obs, render_mode, reset_mode...
 
     Raises:
@@ -114,6 +118,8 @@ def make_env(
         env = _watched(env, device, intervention, overseer)
         if gripper_penalty is not None:
             env = GripperPenalty(env, gripper_penalty)
+        for wrapper in wrappers:
+            env = (load_named(wrapper, "wrapper") if isinstance(wrapper, str) else wrapper)(env)
         return FlattenProprioception(env, keys) if flatten else env
     except BaseException:
         env.close()  # a device that was opened is free again

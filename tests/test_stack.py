@@ -66,6 +66,24 @@ def test_gymnasiums_own_checker_finds_nothing(options):
     check_env(env, skip_render_check=True)
 
 
+def test_wrappers_of_ones_own_go_on_in_their_order():
+    """Outside of all that the stack itself puts on, but for what flattens."""
+    named = "hilserl_envs.wrappers:GripperPenalty"
+    env = hilserl_envs.make_env(
+        "PickCube", obs="state", wrappers=[named, lambda env: gymnasium.wrappers.ClipReward(env, 0.0, 0.5)]
+    )
+    layers = [type(env.env).__name__, type(env.env.env).__name__]
+    env.close()
+    assert layers == ["ClipReward", "GripperPenalty"]
+    for wrong, message in (
+        ("GripperPenalty", "module:name"),
+        ("nowhere:Wrapper", "PYTHONPATH"),
+        ("hilserl_envs.wrappers:Nothing", "Nothing"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            hilserl_envs.make_env("PickCube", obs="state", wrappers=[wrong])
+
+
 def test_bad_arguments_are_refused():
     for options, message in (
         ({"intervention": {"frame": "tcp"}}, "needs a device"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import importlib.metadata
 import math
 import platform
@@ -15,6 +14,7 @@ import gymnasium
 import numpy as np
 
 from hilserl_envs.errors import ConfigError
+from hilserl_envs.named import load_named
 from hilserl_envs.recording.schema import Schema
 from hilserl_envs.wrappers.action import ActionTransform
 
@@ -242,15 +242,11 @@ def _made(kwargs: Mapping[str, Any], owner: str) -> dict[str, Any]:
 
 def _wrapper_class(entry_point: str) -> type[gymnasium.Wrapper]:
     """A wrapper of this package or of gymnasium; a recording cannot have anything else imported."""
-    module, _, name = entry_point.partition(":")
-    if not module.startswith(_TRUSTED):
+    if not entry_point.startswith(_TRUSTED):
         raise ConfigError(
             f"the recording's wrapper {entry_point} is not of this package or gymnasium; give an environment"
         )
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"the recording's wrapper {entry_point} is not in this version: {error}") from error
+    found = load_named(entry_point, "wrapper of the recording")
     if not (isinstance(found, type) and issubclass(found, gymnasium.Wrapper)):
         raise ConfigError(f"{entry_point} is {found!r}, not a wrapper")
     return found

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import operator
 from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 
 from hilserl_envs.errors import ConfigError, check_name
+from hilserl_envs.named import load_named
 from hilserl_envs.tasks.pick_cube import PickCube
 from hilserl_envs.tasks.ram_insertion import RamInsertion
 from hilserl_envs.tasks.task import Task, configure
@@ -56,11 +55,7 @@ def find_task(name: str) -> type[Task]:
         raise ConfigError(f"a task is named by a string or is a Task, got {name!r}")
     if ":" not in name:
         return TASKS[env_id(name)]
-    module, _, qualname = name.partition(":")
-    try:
-        found = operator.attrgetter(qualname)(importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"cannot load the task {name!r}: {error}") from error
+    found = load_named(name, "task")
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise ConfigError(f"{name!r} is {found!r}, not a subclass of Task")
     return found
