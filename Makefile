@@ -4,14 +4,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The versions that were tested, where they exist.
+TESTED := $(shell $(PYTHON) -c 'import sys; print("--constraint constraints.txt" * (sys.version_info[:2] == (3, 11)))')
 
-.PHONY: demo test lint bench lerobot clean
+.PHONY: demo test lint bench lerobot franka-sim clean
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed-for-the-demo
 	$(BIN)/hilserl demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'slow or not slow'
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -28,8 +30,16 @@ lerobot: .venv-lerobot/installed
 	.venv-lerobot/bin/pip install --quiet --disable-pip-version-check 'lerobot>=0.4,<0.7'
 	@touch $@
 
+# Another simulated robot, whose reflexes are the real one's; it needs older packages than ours.
+franka-sim: .venv-franka-sim/installed
+
+.venv-franka-sim/installed:
+	$(PYTHON) -m venv .venv-franka-sim
+	.venv-franka-sim/bin/pip install --quiet --disable-pip-version-check franka-sim==1.1.7
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .venv-lerobot build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lerobot .venv-franka-sim build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/system
@@ -37,8 +47,12 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/system
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
+$(VENV)/installed-for-the-demo: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TESTED) --editable '.[agent]'
+	@touch $@
+
 $(VENV)/installed-for-tests: $(VENV)/installed | $(VENV)/system-for-tests
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TESTED) --editable '.[test]'
 	@touch $@
 
 # What must load or run, each with Debian's package for where it does not: virtual environments

@@ -14,6 +14,9 @@ import numba
 # makes those large. It was not measurably faster either.
 _OPTIONS = {"error_model": "numpy"}
 
+# Files of the functions so far: whatever a function calls was compiled, that is imported, before it.
+_SOURCES = {__file__}
+
 
 def compiled(function: Callable | None = None, **options: Any) -> Callable:
     """Decorator: compile at the first call, keep the machine code for later runs.
@@ -28,18 +31,25 @@ def compiled(function: Callable | None = None, **options: Any) -> Callable:
         dispatcher = numba.njit(cache=True, **_OPTIONS, **options)(function)
     except RuntimeError:  # numba finds no folder that it may write to
         return numba.njit(**_OPTIONS, **options)(function)
+    _SOURCES.add(function.__code__.co_filename)
     forget_stale_cache(dispatcher)
     return dispatcher
 
 
 def forget_stale_cache(dispatcher: Any) -> None:
-    """Drop a cache that names classes which are gone, as after an upgrade.
+    """Drop a cache from before an upgrade: numba compares no more than the function's own file.
 
-    numba would notice that the source has changed, but reads the whole index first and
-    fails on such a name. The index's path and reader have no public name.
+    It would go on with the code of functions called that have changed since, or of other options,
+    and fail on an index that names classes which are gone. The index's path and reader have
+    no public name.
     """
     index = dispatcher._cache._cache_file
+    path = Path(index._index_path)
     try:
+        if path.stat().st_mtime < max(Path(source).stat().st_mtime for source in _SOURCES):
+            path.unlink()
         index._load_index()
+    except FileNotFoundError:
+        pass
     except (AttributeError, ImportError, EOFError, pickle.UnpicklingError):
-        Path(index._index_path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)

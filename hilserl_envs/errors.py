@@ -41,6 +41,10 @@ class DeviceError(HilserlError, RuntimeError):
     """A teleoperation device that was there is gone."""
 
 
+class CameraError(RobotError):
+    """A camera has no picture to give, or none that is fresh."""
+
+
 class RecordingError(HilserlError, RuntimeError):
     """A recording on disk is damaged or foreign, or cannot be written."""
 
@@ -96,7 +100,9 @@ def check_fields(value: Any) -> None:
     """
     for field in dataclasses.fields(value):
         default = field.default
-        if isinstance(default, bool) or not np.issubdtype(np.asarray(default).dtype, np.number):
+        plain = np.asarray(default)
+        # An empty tuple is of no kind.
+        if isinstance(default, bool) or plain.size == 0 or not np.issubdtype(plain.dtype, np.number):
             continue
         name, given = f"{type(value).__name__}.{field.name}", getattr(value, field.name)
         is_number = isinstance(given, int | float | np.integer | np.floating) and not isinstance(given, bool)

@@ -59,8 +59,10 @@ def new_run(folder: Path) -> RunFolder:
     return RunFolder(folder)
 
 
-def open_writer(run: RunFolder) -> EpisodeWriter:
-    return EpisodeWriter(run.replay, SCHEMA, {"fps": 1 / STEP_SECONDS}, {"command": "train"}, sync=False)
+def open_writer(run: RunFolder, robot: str = "") -> EpisodeWriter:
+    """Of the run's actor, or the one on that robot."""
+    folder = run.replays / robot if robot else run.replay
+    return EpisodeWriter(folder, SCHEMA, {"fps": 1 / STEP_SECONDS}, {"command": "train"}, sync=False)
 
 
 def act(

@@ -8,9 +8,19 @@ import torch
 
 from hilserl_envs.errors import LearningError
 from hilserl_envs.learning.bc import BehaviourCloning
+from hilserl_envs.learning.fresh_crops import FreshCrops
 from hilserl_envs.learning.run_folder import load_tensors, save_tensors
 from hilserl_envs.learning.sac import SAC
-from tests.learning_batches import ACTIONS, MAPS, STATE, TINY, random_batch, random_observations
+from tests.learning_batches import (
+    ACTIONS,
+    IMAGES,
+    MAPS,
+    STATE,
+    TINY,
+    batch_of_squares,
+    random_batch,
+    random_observations,
+)
 from tests.one_thread import one_thread  # noqa: F401
 
 SUBSETS = dataclasses.replace(TINY, critic_ensemble_size=4, critic_subsample_size=2, imitation=0.5)
@@ -51,6 +61,58 @@ def test_from_its_state_it_goes_on_to_the_bit(kind, grippers, tmp_path):
     for step in range(3, 6):
         assert agent.update(batches(10 * step, grippers)) == other.update(batches(10 * step, grippers))
     assert not changed(copy_of(agent), other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_same_from_pixels_whose_crops_it_draws(kind, dtype, tmp_path):
+    def make(seed: int):
+        agent = kind(STATE, IMAGES, ACTIONS, 1, SUBSETS, seed, cnn=dtype)
+        agent.fresh_crops = FreshCrops(None)
+        return agent
+
+    def batches(step: int):
+        return [batch_of_squares(2 * step + number)[0] for number in range(2)]
+
+    agent, other = make(0), make(1)
+    for step in range(2):
+        agent.update(batches(step))
+        other.update(batches(step))
+    save_tensors(tmp_path / "state.safetensors", agent.state(), {})
+    other.load_state(load_tensors(tmp_path / "state.safetensors")[0])
+    for step in range(2, 4):
+        assert agent.update(batches(step)) == other.update(batches(step))
+    assert not changed(copy_of(agent), other)
+    uncropped = make(0)
+    uncropped.fresh_crops = None
+    assert uncropped.update(batches(0)) != make(0).update(batches(0))
+
+
+def test_a_step_goes_by_place_however_its_gradient_lies_in_memory(kind):
+    """As a convolution's does: Adam's first step is as long as the learning rate, everywhere."""
+    agent = make(kind)
+    weight, towards = torch.nn.Parameter(torch.zeros(4, 3, 2, 2)), torch.randn(4, 3, 2, 2)
+    agent.add_optimizer("other", [weight])
+    loss = -(weight * towards.to(memory_format=torch.channels_last)).sum()
+    assert not torch.autograd.grad(loss, [weight], retain_graph=True)[0].is_contiguous()
+    agent.step("other", {"loss": loss})
+    torch.testing.assert_close(weight.detach(), agent.settings.learning_rate * towards.sign())
+
+
+def test_the_average_is_over_all_policies_at_first_and_then_over_the_newest(kind):
+    """Weights of updates that lie far back count for less and less."""
+    agent = make(kind, settings=dataclasses.replace(SUBSETS, policy_average_rate=0.25))
+    seen = []
+    for step in range(6):
+        agent.update(batches(10 * step))
+        seen.append(copy_of(agent)["policy.gaussian.mean.weight"])
+    average = sum(seen[:4]) / 4
+    for newest in seen[4:]:
+        average = 0.75 * average + 0.25 * newest
+    torch.testing.assert_close(agent.state()["average.gaussian.mean.weight"], average)
+
+
+def test_the_newest_policy_alone_needs_no_average(kind):
+    assert not any(name.startswith("average") for name in make(kind).state())
 
 
 def test_a_fresh_agents_state_can_be_taken_too(kind):

@@ -6,7 +6,8 @@ import torch
 
 from hilserl_envs.learning.batch import Observations
 from hilserl_envs.learning.bc import BehaviourCloning
-from tests.learning_batches import ACTIONS, STATE, TINY, random_batch
+from hilserl_envs.learning.fresh_crops import FreshCrops
+from tests.learning_batches import ACTIONS, IMAGES, STATE, TINY, batch_of_squares, random_batch
 from tests.one_thread import one_thread  # noqa: F401
 
 QUICK = dataclasses.replace(TINY, bc_hidden_dims=(32, 32), bc_dropout=0.0, learning_rate=5e-3)
@@ -32,6 +33,33 @@ def test_it_does_what_it_was_shown():
     assert (torch.tanh(mean) - test.actions).abs().mean() < 0.05
     sure = test.observations.state[:, 2].abs() > 0.2
     assert torch.equal(commands[sure], test.grippers[sure])
+
+
+def test_from_pixels_it_does_what_it_was_shown():
+    """Actions that only the images tell, on images that it never saw."""
+    settings = dataclasses.replace(QUICK, cnn_channels=(8, 16), spatial_features=4, bottleneck_dim=32)
+    agent = BehaviourCloning(STATE, IMAGES, ACTIONS, 1, settings, cnn=torch.float32)
+    agent.fresh_crops = FreshCrops(None)
+
+    def shown(step: int, count: int = 64):
+        batch, places = batch_of_squares(step, count)
+        return batch._replace(actions=places / 2, grippers=torch.where(places[:, 1] > 0, 2, 0))
+
+    def errors() -> tuple[float, float]:
+        with torch.no_grad():
+            latent = agent.policy.observation(unseen.observations)
+            mean, _ = agent.policy.gaussian(latent)
+            commands = agent.policy.gripper(latent).argmax(-1)
+        wrong = (commands != unseen.grippers).float().mean().item()
+        return ((torch.tanh(mean) - unseen.actions) ** 2).mean().item(), wrong
+
+    unseen = shown(10_000)
+    before, _ = errors()
+    for step in range(150):
+        agent.update([shown(step)])
+    after, wrong = errors()
+    # A shift by 4 of 20 pixels moves what is shown: the square's own place is all that it can learn.
+    assert after < 0.15 * before and wrong < 0.15
 
 
 def test_rewards_and_ends_mean_nothing_to_it():

@@ -1,6 +1,4 @@
-"""Features on disk: each frame's once, its crops by its number, and nothing damaged is handed out."""
-
-import os
+"""Features on disk: each frame's once, of crops by its number, or of others later."""
 
 import numpy as np
 import pytest
@@ -90,89 +88,32 @@ def test_a_frames_number_and_the_seed_decide_on_its_crops(open_cache, encoder):
     assert not any(torch.equal(drawn.values[0], crop) for crop in other)
 
 
-def test_the_newest_take_the_places(open_cache):
-    cache = open_cache()
-    assert held(cache, 0, 1) == [False, False]
-    for record in range(CAPACITY):
-        write(cache, record)
-    assert held(cache, *range(CAPACITY)) == [True] * CAPACITY
-    write(cache, CAPACITY)
-    assert held(cache, 0, 1, CAPACITY) == [False, True, True]
-
-
-def test_what_belongs_to_another_record_is_not_held(open_cache):
-    cache = open_cache()
-    write(cache, 3)
-    assert not cache.holds(np.array([3]), np.array([checksum(3) + 1], np.uint32))[0]
-    assert not cache.holds(np.array([4]), np.array([0], np.uint32))[0]  # nobody wrote there
-
-
-def test_another_process_finds_it(open_cache):
-    write(open_cache(), 2)
-    again = open_cache()
-    assert held(again, 1, 2) == [False, True]
-
-
-def row_size(cache: FeatureCache) -> int:
-    return cache.path.stat().st_size // CAPACITY
-
-
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
-def test_a_row_that_was_cut_off_is_made_again(open_cache, share):
-    """What a kill leaves: the first part of a row, and behind it what was there before."""
-    cache = open_cache()
+def test_renewed_crops_are_others_that_the_given_numbers_decide_on(open_cache, encoder):
+    cache, rng = open_cache(), np.random.default_rng(9)
     for record in range(3):
         write(cache, record)
-    whole, size = cache.path.read_bytes(), row_size(cache)
-    for before in (bytes(size), bytes([7]) * size):
-        torn = whole[size : 2 * size][: int(share * size)]
-        with open(cache.path, "r+b") as file:
-            file.seek(size)
-            file.write(torn + before[len(torn) :])
-        again = open_cache()
-        assert held(again, 0, 1, 2) == [True, False, True]
-        write(again, 1)
-        assert held(again, 0, 1, 2) == [True] * 3 and cache.path.read_bytes() == whole
+    before = cache.path.read_bytes()
+    cache.renew(1, checksum(1), frame(1), np.random.default_rng(9))
+    assert held(cache, 0, 1, 2) == [True] * 3
+    size, after = len(before) // CAPACITY, cache.path.read_bytes()
+    changed = [before[n * size : (n + 1) * size] != after[n * size : (n + 1) * size] for n in range(CAPACITY)]
+    assert changed == [False, True] + [False] * (CAPACITY - 2)  # its row alone
+    expected = {
+        key: pack(encode_crops(encoder, image[None], CROPS, rng)[0]) for key, image in frame(1).items()
+    }
+    for key, packed in cache.gather(np.array([1] * 16), np.random.default_rng(0)).items():
+        for values, scale in zip(*packed, strict=True):
+            assert any(
+                torch.equal(values, v) and torch.equal(scale, s) for v, s in zip(*expected[key], strict=True)
+            )
 
 
-@pytest.mark.parametrize("place", [0, 4, 0.3, 0.7, -1])
-def test_a_single_wrong_byte_is_seen(open_cache, place):
+def test_a_row_that_was_being_renewed_when_the_disk_was_full_is_seen_to_be_torn(open_cache):
+    """As after a kill: the first part is new."""
     cache = open_cache()
-    write(cache, 0)
-    size = row_size(cache)
-    at = place % size if isinstance(place, int) else int(place * size)
-    with open(cache.path, "r+b") as file:
-        byte = os.pread(file.fileno(), 1, at)
-        os.pwrite(file.fileno(), bytes([byte[0] ^ 0x10]), at)
-    assert held(open_cache(), 0) == [False]
-
-
-def test_a_file_that_lost_its_end_is_filled_again(open_cache):
-    cache = open_cache()
-    for record in range(CAPACITY):
+    for record in range(2):
         write(cache, record)
-    os.truncate(cache.path, 2 * row_size(cache) + 10)
-    again = open_cache()
-    assert held(again, *range(CAPACITY)) == [True, True] + [False] * (CAPACITY - 2)
-    write(again, 4)
-    assert held(again, 4) == [True]
-
-
-def test_a_full_disk_is_said_and_spoils_nothing(open_cache):
-    cache = open_cache()
-    write(cache, 0)
-    # In the middle of the row: part of it can be written.
-    with no_room_beyond(row_size(cache) * 3 // 2):
-        with pytest.raises(LearningError, match=r"cannot write features to .*them.bin: File too large. Make"):
-            write(cache, 1)
+    with no_room_beyond(cache.path.stat().st_size // CAPACITY * 3 // 2):
         with pytest.raises(LearningError, match="Make room"):
-            open_cache(capacity=100)
-    assert held(cache, 0, 1) == [True, False]
-    write(cache, 1)
-    assert held(cache, 0, 1) == [True, True]
-
-
-def test_only_what_is_written_takes_room(open_cache):
-    cache = open_cache(capacity=10_000)
-    write(cache, 9_999)
-    assert cache.path.stat().st_blocks * 512 < 20 * cache.path.stat().st_size / 10_000
+            cache.renew(1, checksum(1), frame(1), np.random.default_rng(9))
+    assert held(open_cache(), 0, 1) == [True, False]

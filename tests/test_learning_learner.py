@@ -26,9 +26,10 @@ def make_run(tmp_path, **changes) -> RunFolder:
     return RunFolder.create(tmp_path / "made", wanted, demonstrations() if wanted.demonstrations else None)
 
 
-def open_writer(run: RunFolder) -> EpisodeWriter:
-    """Of a store such as the run's actor makes."""
-    return EpisodeWriter(run.replay, EpisodeStore(demonstrations()).schema, {}, {}, sync=False)
+def open_writer(run: RunFolder, robot: str = "") -> EpisodeWriter:
+    """Of a store such as the run's actor makes, or the one on that robot."""
+    folder = run.replays / robot if robot else run.replay
+    return EpisodeWriter(folder, EpisodeStore(demonstrations()).schema, {}, {}, sync=False)
 
 
 def act(writer: EpisodeWriter, steps: int, success=False, interventions=0, state=0.0) -> None:
@@ -68,6 +69,63 @@ def test_how_many_updates_the_steps_call_for(tmp_path):
             learner.catch_up()
             assert learner.due == learner.agent.updates == due
     assert learner.steps == 20 and learner.episodes == 4
+
+
+def test_it_learns_from_several_robots(tmp_path):
+    run = make_run(tmp_path, training_starts=10, utd_ratio=1)
+    (run.replays / "right").mkdir(parents=True)
+    with open_writer(run, "left") as left:
+        act(left, 15)
+        learner = Learner(run)
+        assert (learner.steps, learner.due) == (15, 2)
+        with open_writer(run, "right") as right:  # begins later
+            act(right, 5)
+            act(left, 10)
+            learner.catch_up()
+            assert (learner.steps, learner.agent.updates) == (30, 10)
+            act(right, 1)
+            assert [learner.refresh(1) for _ in range(2)] == [1, 0] and learner.steps == 31  # two frames
+    learner.checkpoint()
+    again = Learner(run)
+    assert again.steps == 31 and again.agent.updates == 10 and again._lag() == 0
+    assert again.episodes == 0  # of those that a run in turns would make again
+
+
+def test_robots_share_the_places_for_frames(tmp_path):
+    run = make_run(tmp_path, replay_capacity=1000)
+    with open_writer(run, "left") as left, open_writer(run, "right") as right:
+        act(left, 700)
+        act(right, 100)
+    learner = Learner(run)
+    assert learner.steps == 800
+    assert [len(replay) for replay in learner._online.values()] == [499, 100]  # 500 frames
+
+
+def test_how_far_it_is_behind_several_robots(tmp_path):
+    run = make_run(tmp_path, training_starts=10, utd_ratio=2)
+    with open_writer(run, "left") as left, open_writer(run, "right") as right:
+        act(left, 20)
+        time.sleep(0.3)
+        act(right, 20)
+        learner = Learner(run)
+        while learner.agent.updates < 15:
+            learner.update()
+        assert 0 < learner._lag() < 0.3  # the left one's steps are older
+        learner.catch_up()
+        assert learner._lag() == 0
+
+
+def test_the_last_episodes_are_those_of_all_robots(run):
+    with open_writer(run, "left") as left, open_writer(run, "right") as right:
+        for _ in range(RECENT // 2):
+            act(left, 1)
+        for _ in range(RECENT // 2):
+            act(right, 1, success=True)
+        for _ in range(RECENT // 4):
+            act(left, 1, success=True)
+    learner = Learner(run)
+    learner.checkpoint()
+    assert load_tensors(run.checkpoint())[1]["success_rate"] == 0.75
 
 
 def test_a_store_in_which_no_episode_has_begun(run):

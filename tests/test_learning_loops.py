@@ -1,5 +1,6 @@
 """The loops: the same run from the same seed, whatever interrupts it; and sides that wait for each other."""
 
+import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,8 +9,11 @@ import pytest
 import torch
 
 from hilserl_envs.errors import ConfigError
+from hilserl_envs.learning.batch import ActionParts
 from hilserl_envs.learning.learner import Learner
+from hilserl_envs.learning.load_policy import load_policy
 from hilserl_envs.learning.loops import Budget, run_actor, run_in_turns, run_learner
+from hilserl_envs.learning.policy import LearnedPolicy
 from hilserl_envs.learning.replay import is_usable
 from hilserl_envs.learning.run_folder import RunFolder, load_tensors
 from hilserl_envs.recording import EpisodeStore
@@ -45,6 +49,11 @@ def test_a_budget_is_spent_by_steps_or_by_being_told_to_stop():
 
 
 # In turns
+
+PIXELS = {
+    "obs": "pixels", "demonstrations": False, "env": {"max_episode_steps": 4, "image_size": 32},
+    "crops": 2, "training_starts": 2, "checkpoint_episodes": 1,
+}  # fmt: skip
 
 
 def test_the_same_seed_is_the_same_run_and_another_is_not(tmp_path):
@@ -95,11 +104,7 @@ def test_interrupted_again_and_again_it_is_the_unbroken_run(tmp_path, changes):
 
 
 def test_the_same_from_images_whose_crops_are_the_same(tmp_path):
-    changes = {
-        "obs": "pixels", "demonstrations": False, "env": {"max_episode_steps": 4, "image_size": 32},
-        "crops": 2, "training_starts": 2, "checkpoint_episodes": 1,
-    }  # fmt: skip
-    whole, broken = make_run(tmp_path / "whole", **changes), make_run(tmp_path / "broken", **changes)
+    whole, broken = make_run(tmp_path / "whole", **PIXELS), make_run(tmp_path / "broken", **PIXELS)
     run_in_turns(whole, Budget(14))
     with pytest.raises(KeyboardInterrupt):
         run_in_turns(broken, interrupt_after(11))
@@ -109,6 +114,30 @@ def test_the_same_from_images_whose_crops_are_the_same(tmp_path):
     run_in_turns(broken, Budget(14))
     assert same(weights(broken), weights(whole))
     assert load_tensors(broken.checkpoint())[1]["updates"] == 7
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"encoder": "none"}, {"encoder": "none", "encoder_dtype": "bfloat16"}, {"fresh_crops": True}],
+    ids=["end to end", "in bfloat16", "frozen"],
+)
+def test_the_same_from_crops_that_are_drawn_at_every_update(tmp_path, changes):
+    whole, broken = (make_run(tmp_path / name, **PIXELS | changes) for name in ("whole", "broken"))
+    run_in_turns(whole, Budget(14))
+    with pytest.raises(KeyboardInterrupt):
+        run_in_turns(broken, interrupt_after(11))
+    # Of the frames on disk two are left, and a part of the third.
+    path = broken.features / "replay.bin"
+    path.write_bytes(path.read_bytes()[: 2 * (2 * 32 * 32 * 3 + 8) + 700])
+    run_in_turns(broken, Budget(14))
+    assert same(weights(broken), weights(whole))
+    assert load_tensors(broken.checkpoint())[1]["updates"] == 7
+    env = broken.settings.make_env(watched=False)
+    observation, _ = env.reset(seed=0)
+    env.close()
+    learner = Learner(broken)
+    own = LearnedPolicy(learner.agent.policy, broken.inputs, ActionParts(broken.layout), learner.encoder)
+    np.testing.assert_array_equal(load_policy(broken, "last")(observation), own(observation))
 
 
 def test_it_goes_on_where_it_ended(tmp_path):
@@ -201,6 +230,26 @@ def test_the_twins_actor_is_no_more_than_its_lead_ahead(tmp_path):
     assert EpisodeStore(run.replay).episodes[-1].why == "stopped"
 
 
+def test_other_actors_steps_count_too(tmp_path):
+    run = make_run(tmp_path / "run", max_lead=5000)
+    Learner(run).publish()
+    told = []
+    run_actor(run, Budget(1020), of_all=lambda own: told.append(own) or own + 1000)
+    assert sum(len(episode) for episode in episodes(run)) == told[-1] == 24
+
+    # Far ahead together, each waits after its first step.
+    run, since = make_run(tmp_path / "ahead", max_lead=13), []
+    Learner(run).publish()
+
+    def of_all(own: int) -> int:
+        if own > 0:
+            since.append(time.monotonic())
+        return own + 1000
+
+    run_actor(run, Budget(1020, lambda: bool(since) and time.monotonic() > since[0] + 0.3), of_all=of_all)
+    assert sum(len(episode) for episode in episodes(run)) == 1
+
+
 def test_without_a_policy_the_actor_waits_and_can_be_stopped(tmp_path, capsys):
     run, looks = new_run(tmp_path / "run"), []
 
@@ -225,3 +274,23 @@ def test_the_learner_learns_what_is_there_saves_and_ends(tmp_path):
     meta = load_tensors(run.checkpoint())[1]
     assert (meta["steps"], meta["updates"]) == (24, 7)
     assert load_tensors(run.policy)[1]["updates"] == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "renewed"),
+    [({}, True), ({"renew_crops": False}, False), ({"fresh_crops": True}, False)],
+)
+def test_while_there_is_time_the_learner_renews_crops(tmp_path, changes, renewed):
+    run = make_run(tmp_path / "run", **PIXELS | changes)
+    run_in_turns(run, Budget(8))
+    path = run.features / "replay.bin"
+    before = path.read_bytes()
+    run_in_turns(run, Budget(8))
+    assert path.read_bytes() == before  # in turns there is never time: what was drawn once stays
+    looks = itertools.count()
+    run_learner(run, Budget(1000, lambda: next(looks) > 20))
+    after = path.read_bytes()
+    assert (after != before) == renewed
+    # All of it is whole: the next learner has nothing to make again, and changes nothing.
+    Learner(run)
+    assert path.read_bytes() == after

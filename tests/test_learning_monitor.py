@@ -174,6 +174,30 @@ def test_wall_clock_time_leaves_out_what_lies_between_sessions_and_what_was_made
     np.testing.assert_array_equal(monitor.episodes().steps, [1, 2, 3])
 
 
+def test_several_robots_act_at_the_same_time(run, clock):
+    def at(seconds: float, writer: EpisodeWriter, steps: int, **episode) -> None:
+        clock[0] = 1_800_000_000.0 + seconds
+        act(writer, steps, **episode)
+
+    monitor = Monitor(run)
+    monitor.look()
+    with open_writer(run, "left") as left, open_writer(run, "right") as right:
+        at(20, left, 2)
+        at(30, right, 3, success=True)
+        assert (monitor.look().episodes, monitor.look().steps) == (2, 5)
+        at(50, left, 4, success=True)
+        at(60, right, 5, success=True)
+    clock[0] += 10_000
+    with open_writer(run, "left") as left:
+        at(60 + 10_000 + 10, left, 1)
+    progress = monitor.look()
+    assert (progress.episodes, progress.steps, progress.success_rate) == (5, 15, 0.6)
+    assert progress.seconds == pytest.approx(70)
+    np.testing.assert_allclose(monitor.episodes().seconds, [20, 30, 50, 60, 70])
+    np.testing.assert_array_equal(monitor.episodes().steps, [2, 5, 9, 14, 15])
+    np.testing.assert_array_equal(monitor.episodes().success, [0, 1, 1, 1, 0])
+
+
 def test_the_history_of_episodes(run):
     with open_writer(run) as writer:
         act(writer, 10, success=True, interventions=5)

@@ -83,6 +83,22 @@ def test_images_are_seen_uncropped_and_as_the_learner_sees_them(seen):
     assert policy(observation).shape == (7,)
 
 
+def test_a_cnn_of_its_own_sees_the_images_themselves_uncropped(seen):
+    inputs, layout, observation, space = seen
+    maps = {key: (3, *shape[:2]) for key, shape in inputs.cameras.items()}
+    network = PolicyNetwork(inputs.state_size, maps, 6, 1, TINY, cnn=torch.float32)
+    policy = LearnedPolicy(network, inputs, ActionParts(layout), None)
+    observed = policy.observe(observation)
+    assert list(observed.images) == ["images/front", "images/wrist_1"]
+    for key, image in observed.images.items():
+        np.testing.assert_array_equal(image, observation["images"][key.partition("/")[2]][None])
+    before = policy(observation)
+    assert space.contains(before)
+    for camera in ("front", "wrist_1"):
+        dark = observation["images"] | {camera: np.zeros_like(observation["images"][camera])}
+        assert not np.array_equal(policy({**observation, "images": dark}), before)
+
+
 def test_it_says_what_its_critic_thinks_of_the_action(seen):
     asked = []
 

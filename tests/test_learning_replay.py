@@ -195,6 +195,17 @@ def test_episodes_that_are_not_used_push_none_out(store):
     assert places(open_replay(store, capacity=5)) == [(2, 1), (4, 0), (4, 1)]
 
 
+def test_what_its_rewards_allow(store):
+    store.episode(3)
+    replay = open_replay(store)
+    low, high = replay.returns.bounds(0.9)
+    store.episode(3, kept=False)
+    replay.refresh()
+    assert replay.returns.bounds(0.9) == (low, high)
+    rewards = [replay.batch(np.array([step]), np.random.default_rng(0)).rewards.item() for step in range(3)]
+    assert low <= sum(rewards) <= high and high > 0
+
+
 def test_who_is_to_be_imitated(store):
     store.episode(4, intervened=(2, 3))
     replay = open_replay(store)
@@ -338,7 +349,7 @@ def who(batch, rows: slice) -> list[tuple[int, int]]:
 
 def test_half_is_shown_and_half_is_lived(tmp_path):
     shown, own = make_pair(tmp_path)
-    sampler = Sampler(shown, own, 64, seed=0)
+    sampler = Sampler(shown, [own], 64, seed=0)
     first, second = [], []
     for _ in range(20):
         batch = sampler.sample()
@@ -358,14 +369,14 @@ def test_half_is_shown_and_half_is_lived(tmp_path):
 
 def test_corrections_count_as_demonstrations_only_where_they_shall(tmp_path):
     shown, own = make_pair(tmp_path)
-    sampler = Sampler(shown, own, 64, seed=0, interventions=False)
+    sampler = Sampler(shown, [own], 64, seed=0, interventions=False)
     for _ in range(5):
         assert set(who(sampler.sample(), slice(32))) <= {(0, step) for step in range(4)}
 
 
 def test_who_imitates_sees_only_experts(tmp_path):
     shown, own = make_pair(tmp_path)
-    batch = Sampler(shown, own, 64, seed=0, imitate=True).sample()
+    batch = Sampler(shown, [own], 64, seed=0, imitate=True).sample()
     assert batch.expert.tolist() == [1.0] * 64
     assert set(who(batch, slice(None))) == {(0, step) for step in range(4)} | {(1, 1), (2, 1)}
 
@@ -374,25 +385,43 @@ def test_a_half_that_has_nothing_yet_leaves_its_place(tmp_path):
     shown, own = make_pair(tmp_path, intervened=())
     empty = open_replay(Store(tmp_path / "empty"))
     for demonstrations, online, expected in [
-        (shown, None, {0}),
-        (shown, empty, {0}),
-        (None, own, {1, 2}),
-        (empty, own, {1, 2}),
+        (shown, [], {0}),
+        (shown, [empty], {0}),
+        (None, [own], {1, 2}),
+        (empty, [own], {1, 2}),
     ]:
         batch = Sampler(demonstrations, online, 32, seed=0).sample()
         assert {episode for episode, _ in who(batch, slice(None))} == expected
         assert len(batch.rewards) == 32
 
 
+def test_several_stores_of_experience_are_as_one(tmp_path):
+    """A store of 3 transitions, one of 9 with a correction, and one with nothing yet."""
+    stores = [Store(tmp_path / name) for name in ("short", "long", "empty")]
+    stores[0].episode(3)
+    for _ in range(2):
+        stores[1].episode(1, kept=False)  # so that the episode that counts has another number
+    stores[1].episode(9, intervened=(2,))
+    sampler, first, second = Sampler(None, [open_replay(store) for store in stores], 64, seed=0), [], []
+    for _ in range(20):
+        batch = sampler.sample()
+        first += who(batch, slice(32))
+        second += who(batch, slice(32, None))
+    assert set(first) == {(2, 1)}  # in the half of demonstrations
+    members, counts = np.unique(second, axis=0, return_counts=True)
+    assert len(members) == 12 and counts.min() > 0.6 * len(second) / 12
+
+
 def test_an_odd_batch_is_whole(tmp_path):
-    batch = Sampler(*make_pair(tmp_path), 7, seed=0).sample()
+    shown, own = make_pair(tmp_path)
+    batch = Sampler(shown, [own], 7, seed=0).sample()
     assert len(batch.rewards) == len(batch.next_observations.state) == 7
 
 
 def test_batches_go_on_from_their_state(tmp_path):
     shown, own = make_pair(tmp_path)
-    sampler, other = Sampler(shown, own, 16, seed=0), Sampler(shown, own, 16, seed=0)
-    unlike = Sampler(shown, own, 16, seed=1)
+    sampler, other = Sampler(shown, [own], 16, seed=0), Sampler(shown, [own], 16, seed=0)
+    unlike = Sampler(shown, [own], 16, seed=1)
     assert who(sampler.sample(), slice(None)) == who(other.sample(), slice(None))
     assert who(sampler.sample(), slice(None)) != who(unlike.sample(), slice(None))
     unlike.state = sampler.state
@@ -404,7 +433,7 @@ def test_batches_of_images_come_whole(tmp_path, encoder):
     store = Store(tmp_path / "store", images=True)
     store.episode(3, intervened=(1,))
     replay = open_replay(store, features=open_cache(tmp_path, encoder))
-    batch = Sampler(None, replay, 10, seed=0).sample()
+    batch = Sampler(None, [replay], 10, seed=0).sample()
     for observations in (batch.observations, batch.next_observations):
         packed = observations.images["images/eye"]
         assert (

@@ -214,6 +214,9 @@ def test_what_it_is_and_needs_in_words(tmp_path, run):
     # 4 crops of 2 cameras: 112 channels of 4 x 4 bytes, and a scale of 2 bytes each; and room to spare.
     assert f"up to {1250 * 4 * 2 * 112 * 18 / 1e9:.2f}"[:-1] in lines and "newest 1000 frames" in lines
     assert "demonstrations" not in lines
+    pixels = settings(obs="pixels", demonstrations=False, encoder="none", env={"image_size": 64})
+    lines = RunFolder.create(tmp_path / "none", pixels, None).describe()
+    assert f"up to {125_000 * 2 * 64 * 64 * 3 / 1e9:.1f} GB of frames (of the newest 100000" in lines
 
 
 def test_lines_of_the_log_are_whole_after_a_kill(run):
@@ -313,6 +316,15 @@ def test_a_folder_that_cannot_be_is_said(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(LearningError, match="cannot write"):
         write_atomically(tmp_path / "file" / "it", b"")
+
+
+def test_its_experience_is_one_store_or_one_a_robot(run):
+    assert run.experience == [run.replay]
+    for name in ("right", "left"):
+        (run.replays / name).mkdir(parents=True)
+    assert run.experience == [run.replays / "left", run.replays / "right"]
+    run.replay.mkdir()  # of a time when there was one
+    assert run.experience == [run.replay, run.replays / "left", run.replays / "right"]
 
 
 def test_copied_elsewhere_it_is_the_same_run(run, tmp_path):

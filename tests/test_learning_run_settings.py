@@ -69,6 +69,12 @@ def test_changes_that_make_no_sense_are_refused(change, message):
         ({"interventions": False, "device": "keyboard"}, "neither device nor overseer"),
         ({"algorithm": "bc", "demonstrations": False}, "imitates demonstrations"),
         ({"algorithm": "hg-dagger"}, "needs somebody who corrects"),
+        ({"fresh_crops": True}, "fresh_crops is about images, and obs='state' has none; leave one out"),
+        ({"encoder": "none"}, "encoder='none' is about images, and obs='state' has none"),
+        (
+            {"obs": "pixels", "encoder": "none", "encoder_weights": "a.pkl"},
+            "no weights, got 'a.pkl'; leave out",
+        ),
     ],
 )
 def test_what_contradicts_itself_is_refused(wrong, message):
@@ -105,6 +111,20 @@ def test_state_needs_no_encoder_and_pixels_have_the_one_named():
     assert settings(obs="pixels").make_encoder().name == "efficientnet-lite0"
     with pytest.raises(ConfigError, match="needs weights"):
         settings(obs="pixels", encoder="resnet10").make_encoder()
+    assert settings(obs="pixels", encoder="none").make_encoder() is None
+    with pytest.raises(ConfigError, match="unknown encoder dtype 'bfloat'"):
+        settings(obs="pixels", encoder="none", encoder_dtype="bfloat").make_encoder()
+    with pytest.raises(ConfigError, match="unknown image encoder 'non': did you mean 'none'.*resnet10"):
+        settings(obs="pixels", encoder="non").make_encoder()
+
+
+def test_without_a_frozen_encoder_crops_are_always_fresh():
+    assert settings(obs="pixels", encoder="none").crops_at_update
+    assert settings(obs="pixels", fresh_crops=True).crops_at_update
+    assert not settings(obs="pixels").crops_at_update and not settings().crops_at_update
+    assert with_changes(
+        settings(obs="pixels"), ["encoder=none", "cnn_channels=[8, 4]"]
+    ).agent.cnn_channels == (8, 4)
 
 
 def test_the_fast_preset_is_the_default():

@@ -4,14 +4,18 @@ import dataclasses
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from hilserl_envs.learning.batch import Batch, Observations
+from hilserl_envs.learning.encoder import make_encoder
+from hilserl_envs.learning.fresh_crops import FreshCrops
 from hilserl_envs.learning.networks import sample_tanh
+from hilserl_envs.learning.returns import Returns
 from hilserl_envs.learning.sac import SAC
 from hilserl_envs.learning.settings import AgentSettings
-from tests.learning_batches import ACTIONS, MAPS, STATE, TINY, random_batch
+from tests.learning_batches import ACTIONS, IMAGES, MAPS, STATE, TINY, batch_of_squares, random_batch
 from tests.one_thread import one_thread  # noqa: F401
 
 DISCOUNT = 0.9
@@ -100,6 +104,17 @@ def test_of_a_subset_of_the_critics_the_least_counts_and_the_subset_changes():
         assert fits
         seen.add(fits[0])
     assert len(seen) > 2
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_targets_are_kept_to_what_rewards_allow(clip):
+    """Success is worth 1 and ends the episode: nothing can be worth 5."""
+    agent = make(dataclasses.replace(LAWS, clip_targets=clip))
+    agent.returns = Returns.of(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
+    batch = random_batch(rewards=torch.full((8,), 5.0), masks=torch.zeros(8))
+    assert agent.update([batch])["target_q"] == pytest.approx(1.0 if clip else 5.0)
+    batch = random_batch(rewards=torch.full((8,), -5.0), penalties=torch.zeros(8), masks=torch.zeros(8))
+    assert agent.update([batch])["target_q"] == pytest.approx(0.0 if clip else -5.0)
 
 
 def test_entropy_is_in_the_target_only_where_it_is_asked_for():
@@ -291,3 +306,70 @@ def test_imitation_brings_the_policy_to_the_experts_actions_and_to_no_others():
     with torch.no_grad():
         mean, _ = agent.policy.gaussian(agent.policy.observation(random_batch(5, 64, 0, {}).observations))
     torch.testing.assert_close(torch.tanh(mean), torch.full((64, ACTIONS), 0.5), atol=0.15, rtol=0)
+
+
+# From pixels
+
+
+def make_from_pixels(settings=LAWS, grippers=1) -> SAC:
+    agent = SAC(STATE, IMAGES, ACTIONS, grippers, settings, cnn=torch.float32)
+    agent.fresh_crops = FreshCrops(None)
+    return agent
+
+
+def test_a_cnn_learns_with_the_critics_and_its_target_follows():
+    agent = make_from_pixels(dataclasses.replace(LAWS, soft_target_update_rate=0.2))
+    cnn, batch = list(agent.policy.observation.cnn.parameters()), batch_of_squares()[0]
+    target = list(agent.modules["targets"][0].cnn.parameters())
+    assert len(cnn) == 4 and same(target, cnn)
+    before = copy_of(cnn)
+    agent._update_actor(batch)
+    assert same(cnn, before)
+    agent._update_critics(batch)
+    for was, now, follows in zip(before, cnn, target, strict=True):
+        assert not torch.equal(now, was)
+        torch.testing.assert_close(follows, was + 0.2 * (now - was))
+
+
+def test_what_images_are_worth_is_learned_from_pixels():
+    """An action is rewarded for being where the squares are, in images that it never saw."""
+    settings = dataclasses.replace(QUICK, cnn_channels=(8, 16), spatial_features=4, bottleneck_dim=32)
+    agent = make_from_pixels(settings, grippers=0)
+
+    def drawn(step: int) -> Batch:
+        batch, places = batch_of_squares(step, 64, 0)
+        return batch._replace(rewards=(places > 0).all(-1).float(), masks=torch.zeros(64))
+
+    losses = [agent.update([drawn(step)])["critic_loss"] for step in range(120)]
+    assert sum(losses[-10:]) < 0.4 * sum(losses[:10])
+    unseen = drawn(10_000)
+    with torch.no_grad():
+        value = agent.value(agent.policy.observation(unseen.observations), unseen.actions)
+    assert value[unseen.rewards == 1].mean() > value[unseen.rewards == 0].mean() + 0.4
+
+
+def test_crops_keep_it_from_learning_a_batch_by_heart():
+    settings = dataclasses.replace(QUICK, cnn_channels=(8, 16), dropout=0.0)
+    batch = batch_of_squares(count=16)[0]._replace(masks=torch.zeros(16))
+    cropped, uncropped = make_from_pixels(settings), make_from_pixels(settings)
+    uncropped.fresh_crops = None
+    for _ in range(50):
+        moving, still = (agent.update([batch])["critic_loss"] for agent in (cropped, uncropped))
+    assert still < 0.02 and moving > 5 * still
+
+
+def test_a_frozen_encoder_may_see_crops_that_are_drawn_anew_at_every_update():
+    encoder = make_encoder()
+    maps = {camera: encoder.feature_shape(32, 32) for camera in IMAGES}
+    agents = [make(maps=maps) for _ in range(3)]
+    for agent in agents[:2]:
+        agent.fresh_crops = FreshCrops(encoder)
+    batch = batch_of_squares()[0]
+    first, again = (agent.update([batch]) for agent in agents[:2])
+    assert first == again != agents[0].update([batch])
+    # As on features of the same crops.
+    seen = {
+        name: agents[2].see(FreshCrops(encoder)(getattr(batch, name), agents[2].generator))
+        for name in ("observations", "next_observations")
+    }
+    assert agents[2].update([batch._replace(**seen)]) == first

@@ -101,7 +101,7 @@ def wrapper(entry_point: str, **kwargs) -> dict:
         (description_of(spec={"kwargs": {"robot": {"repr": "<R>"}}}), "made with robot=<R>"),
         (description_of(wrappers=[wrapper("os:system")]), "os:system is not of this package"),
         (description_of(wrappers=[wrapper("hilserl_envs.robot:Robot")]), "not a wrapper"),
-        (description_of(wrappers=[wrapper("gymnasium.wrappers:Gone")]), "cannot load the wrapper of the recording"),
+        (description_of(wrappers=[wrapper("gymnasium.wrappers:Gone")]), "cannot load the wrapper"),
         (
             description_of(wrappers=[wrapper("gymnasium.wrappers:TimeLimit", f={"repr": "<f>"})]),
             "made with f=<f>",

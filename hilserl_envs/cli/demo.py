@@ -1,100 +1,98 @@
-"""`hilserl demo`: see it work."""
+"""`hilserl demo`: the whole job, from demonstrations to a policy that is better than they were."""
 
 from __future__ import annotations
 
-import dataclasses
-import sys
+import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from hilserl_envs.cli import Command
 
-SHEET_COLUMNS = 8  # images of each camera on the contact sheet
+FIRST_SEED = 10_000  # of the evaluation: none that demonstrations were recorded with
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demo(Command):
-    """The scripted expert inserts RAM in the standard stack; writes a video and a contact sheet."""
+    """Record 20 demonstrations of an expert, learn from them with a scripted overseer, evaluate.
+
+    Everything is kept in one folder; a demo that was stopped goes on where it was.
+    """
 
     task: str = "RamInsertion"
     """Which task (see `hilserl tasks`)."""
-    episodes: int = 10
+    obs: str = "state"
+    """state: the twin's object poses, minutes; pixels: from the cameras alone, most of an hour."""
+    demonstrations: int = 20
     """How many."""
+    steps: int = 8000
+    """Of the policy's own experience."""
+    bc_updates: int = 10_000
+    """Of behaviour cloning on the same demonstrations, to compare with."""
+    episodes: int = 100
+    """Of the evaluation, for each policy."""
     seed: int = 0
-    """Of the first episode."""
+    """Of everything random."""
     out: Path = Path("runs/demo")
-    """Folder for the video and the contact sheet."""
+    """Folder of it all."""
 
     def run(self) -> dict:
-        from tqdm import tqdm
-
+        from hilserl_envs.cli.record import Record
         from hilserl_envs.errors import ConfigError
-        from hilserl_envs.evaluation import describe, run_episodes, summarize
-        from hilserl_envs.images import contact_sheet, save_png
-        from hilserl_envs.policies import ExpertPolicy
-        from hilserl_envs.stack import make_env
-        from hilserl_envs.video import write_video
 
-        if self.episodes < 1:
-            raise ConfigError(f"--episodes must be at least 1, got {self.episodes}")
-        if self.seed < 0:
-            raise ConfigError(f"--seed must be at least 0, got {self.seed}")
-        self.out.mkdir(parents=True, exist_ok=True)
-        env = make_env(self.task, obs="pixels", render_mode="rgb_array")
-        print(f"{env.spec.id}: the scripted expert through\n  {env}")
-        film, seen = [], []
-
-        def watch(observation: dict) -> None:
-            seen[-1].append(list(observation["images"].values()))
-            film.append(_frame(env.render(), seen[-1][-1]))
-
-        episodes = []
-        try:
-            policy = ExpertPolicy(env)
-            seeds = range(self.seed, self.seed + self.episodes)
-            for seed in tqdm(seeds, unit="episode", file=sys.stderr, disable=None):
-                seen.append([])
-                episodes += run_episodes(env, policy, [seed], watch)
-        finally:
-            env.close()
-
-        print("episode  success  steps  seconds  peak force")
-        for number, episode in enumerate(episodes, start=1):
-            result = "yes" if episode.success else "no"
-            print(
-                f"{number:7}  {result:7}  {episode.steps:5}  {episode.seconds:7.1f}  "
-                f"{episode.peak_force:8.1f} N"
-            )
-        summary = summarize(episodes)
-        print(describe(summary))
-        video, sheet = self.out / "demo.mp4", self.out / "cameras.png"
-        write_video(video, film, fps=env.metadata["render_fps"])
-        save_png(sheet, contact_sheet([_filmstrip(episode) for episode in seen]))
-        print(f"wrote {video} ({len(film)} frames) and {sheet} (what the cameras saw, one row an episode)")
+        for name in ("demonstrations", "steps", "bc_updates", "episodes"):
+            if (value := getattr(self, name)) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+        began = time.monotonic()
+        demos, bc, run = (self.out / name for name in ("demonstrations", "bc", "run"))
+        _say(f"1. {self.demonstrations} demonstrations, by the task's scripted expert with some noise")
+        Record(
+            task=self.task,
+            device="expert:noise=0.1",
+            episodes=self.demonstrations,
+            obs="both",
+            seed=self.seed,
+            out=demos,
+        ).run()
+        _say("2. Behaviour cloning: imitates them, and nothing else")
+        self._train(bc, demos, algorithm="bc", steps=self.bc_updates)
+        _say("3. SAC from demonstrations, its own experience, and a scripted overseer's corrections")
+        self._train(run, demos, overseer=True, steps=self.steps)
+        _say(f"4. {self.episodes} episodes of each, alone")
+        table, video = self._evaluate(bc, run)
+        seconds = time.monotonic() - began
+        curves = run / "curves.png"
+        _say(f"{table}\nLearning curve: {curves}\nVideo: {video}\n{seconds / 60:.1f} minutes")
         return {
-            "ok": summary["successes"] > 0,
-            "task": env.spec.id,
-            **summary,
-            "runs": [dataclasses.asdict(episode) for episode in episodes],
+            "run": str(run),
+            "table": table,
+            "curves": str(curves),
             "video": str(video),
-            "contact_sheet": str(sheet),
+            "seconds": seconds,
         }
 
+    def _train(self, run: Path, demos: Path, **arguments) -> None:
+        from hilserl_envs.cli.train import Train
 
-def _frame(picture, images):
-    """The overview with the cameras' images in a column at its right."""
-    import numpy as np
+        if (run / "config.json").exists():
+            Train(task=self.task, out=run, resume=True, steps=arguments["steps"]).run()
+        else:
+            Train(task=self.task, demos=demos, out=run, obs=self.obs, seed=self.seed, **arguments).run()
 
-    from hilserl_envs.images import fit_image
+    def _evaluate(self, bc: Path, run: Path) -> tuple[str, Path]:
+        """The table, and a video of the learned policy at work."""
+        from hilserl_envs.cli.eval import Eval
+        from hilserl_envs.evaluation import Episode, film, make_candidate
 
-    height = picture.shape[0] // len(images)
-    column = [fit_image(image, (height, height)) for image in images]
-    return np.concatenate([picture[: height * len(images)], np.concatenate(column)], axis=1)
+        out = self.out / "evaluation"
+        if not (out / "report.json").exists():
+            policies = "expert", str(bc), str(run)
+            Eval(task=self.task, policy=policies, episodes=self.episodes, seed=FIRST_SEED, out=out).run()
+        runs = [Episode(**e) for e in json.loads((out / "report.json").read_text())["policies"][-1]["runs"]]
+        shown = next((episode for episode in runs if episode.success), runs[0])
+        ((video, _),) = film(make_candidate(self.task, str(run)), [shown], out / "learned.mp4")
+        return (out / "table.md").read_text(), video
 
 
-def _filmstrip(episode):
-    """Camera after camera, images evenly spread over an episode, first and last included."""
-    import numpy as np
-
-    chosen = np.linspace(0, len(episode) - 1, min(SHEET_COLUMNS, len(episode))).round().astype(int)
-    return [episode[step][camera] for camera in range(len(episode[0])) for step in chosen]
+def _say(text: str) -> None:
+    print(f"\n{text}\n", flush=True)

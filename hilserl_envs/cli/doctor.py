@@ -27,6 +27,8 @@ _EXTRAS = {
     "teleop": "keyboard, gamepad and SpaceMouse",
     "lerobot": "datasets of LeRobot",
     "agent": "learning",
+    "cluster": "learning on several machines",
+    "server": "grippers and cameras of a robot server",
 }
 _PIP = f"{sys.executable} -m pip install"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -15,6 +16,7 @@ from hilserl_envs.cli import Command
 
 if TYPE_CHECKING:
     from hilserl_envs.learning.run_folder import RunFolder
+    from hilserl_envs.learning.run_settings import RunSettings
     from hilserl_envs.learning.watch import Watch
 
 
@@ -57,7 +59,7 @@ class Train(Command):
     view: str = "auto"
     """Live view: auto, window, browser or none. auto shows nothing where no person acts."""
     robot: str = "twin"
-    """What runs it: the twin, in this version."""
+    """twin, or the URL of a robot server; one per arm: left=URL,right=URL."""
     frame: str = "relative"
     """Of actions and poses: relative (of the end effector, from the reset pose) or base."""
     gripper: str | None = None
@@ -74,6 +76,12 @@ class Train(Command):
     """Both sides in turns in one process: the same run to the bit from the same seed."""
     resume: bool = False
     """Go on with the run in --out."""
+    cluster: str | None = None
+    """Learner and actors on a Ray cluster: HOST:PORT of its head, or auto; see docs/learning.md."""
+    robots: tuple[str, ...] = ()
+    """With --cluster, NAME=ROBOT of each that acts; Ray's resource robot_NAME says where it is."""
+    actors: int = 1
+    """With --cluster, twins that act, on any of its machines."""
     side: str = "both"
     """actor or learner runs that side alone, so that the two can be started and stopped apart."""
     torch_device: str = "cpu"
@@ -88,21 +96,27 @@ class Train(Command):
         self._check()
         # Small networks: several threads wait for each other more than they work.
         torch.set_num_threads(1)
-        run = self._open() if self.resume else self._create()
-        if self.side != "both":
-            return self._one_side(run)
-        release = run.hold("supervisor")
-        try:
+        with contextlib.ExitStack() as held:
+            if self.cluster is not None:
+                from hilserl_envs.learning.cluster import connected
+
+                held.enter_context(connected(self.cluster))  # before there is a run
+            run = self._open() if self.resume else self._create()
+            if self.side != "both":
+                return self._one_side(run)
+            held.callback(run.hold("supervisor"))
             print(run.describe())
             with Watch(run, self.steps, self.minutes, self.tracker) as watch:
-                self._in_turns(run, watch) if self.sync else self._side_by_side(run, watch)
+                if self.cluster is not None:
+                    self._across_machines(run, watch)
+                else:
+                    self._in_turns(run, watch) if self.sync else self._side_by_side(run, watch)
             return watch.report()
-        finally:
-            release()
 
     def _check(self) -> None:
         """Refuse what can be seen to be wrong before there is a run."""
         from hilserl_envs.errors import ConfigError, check_name
+        from hilserl_envs.learning.cluster import cluster_actors
         from hilserl_envs.learning.encoder import checked_device
         from hilserl_envs.learning.trackers import TRACKERS
         from hilserl_envs.live import KINDS
@@ -119,6 +133,31 @@ class Train(Command):
             raise ConfigError(f"--minutes must be above 0, got {self.minutes}")
         if self.sync and self.side != "both":
             raise ConfigError(f"--sync runs both sides in one process; leave out --side {self.side}")
+        if self.cluster is not None:
+            if self.sync or self.side != "both":
+                raise ConfigError("--cluster runs all sides, each in its place; leave out --sync and --side")
+            if self.torch_device not in ("cpu", "cuda"):
+                raise ConfigError(f"on a cluster Ray chooses the GPU: cpu or cuda, not {self.torch_device}")
+            cluster_actors(self.robots, self.actors)
+        elif self.robots or self.actors != 1:
+            raise ConfigError("several actors, or robots by name, need a cluster; give --cluster too")
+
+    def _check_who_acts(self, settings: RunSettings) -> None:
+        """Refuse actors on a cluster that a run of those settings cannot have."""
+        from hilserl_envs.errors import ConfigError
+
+        if self.cluster is None:
+            return
+        if self.robots or self.actors > 1:
+            if not settings.acts:
+                raise ConfigError(f"nobody acts in {settings.algorithm!r}; leave out --robots and --actors")
+            if (robot := settings.env.get("robot", "twin")) != "twin":
+                raise ConfigError(f"--robot {robot} acts alone; name it with --robots NAME={robot} instead")
+        if settings.with_person and not self.robots:
+            raise ConfigError(
+                "on which machine is the person? Name the robot, such as --robots bench=twin, and start that "
+                "machine's Ray with the resource robot_bench"
+            )
 
     def _open(self) -> RunFolder:
         from hilserl_envs.errors import ConfigError
@@ -133,6 +172,10 @@ class Train(Command):
                 f"a run that is resumed keeps its settings, which are in {run.path / 'config.json'}; leave "
                 f"out {', '.join(kept)}"
             )
+        if run.replays.exists() and self.cluster is None and self.side != "learner":
+            names = ", ".join(folder.name for folder in run.experience if folder != run.replay)
+            raise ConfigError(f"{names} act in this run; go on with --cluster, and --robots or --actors")
+        self._check_who_acts(run.settings)
         return run
 
     def _create(self) -> RunFolder:
@@ -158,7 +201,9 @@ class Train(Command):
             interventions=not self.no_interventions,
             seed=self.seed,
         )
-        return RunFolder.create(self.out, with_changes(settings, self.set), self.demos)
+        settings = with_changes(settings, self.set)
+        self._check_who_acts(settings)
+        return RunFolder.create(self.out, settings, self.demos)
 
     def _in_turns(self, run: RunFolder, watch: Watch) -> None:
         from hilserl_envs.learning.loops import Budget, run_in_turns
@@ -173,6 +218,20 @@ class Train(Command):
         sides = ("learner", "actor") if run.settings.acts else ("learner",)
         supervisor = Supervisor({side: side_command(side, arguments) for side in sides}, watch.tell)
         supervisor.run(watch.is_over)
+
+    def _across_machines(self, run: RunFolder, watch: Watch) -> None:
+        from hilserl_envs.learning.cluster import cluster_actors
+        from hilserl_envs.learning.cluster_supervisor import ClusterSupervisor
+
+        actors = cluster_actors(self.robots, self.actors) if run.settings.acts else []
+        release = run.hold("actor")
+        try:
+            supervisor = ClusterSupervisor(
+                run, actors, self.steps, self.torch_device, self._view(run), watch.tell
+            )
+            supervisor.run(watch.is_over)
+        finally:
+            release()
 
     def _one_side(self, run: RunFolder) -> dict:
         from hilserl_envs.learning.loops import Budget, run_actor, run_learner

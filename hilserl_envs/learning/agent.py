@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from hilserl_envs.errors import LearningError
-from hilserl_envs.learning.batch import Batch
+from hilserl_envs.learning.batch import Batch, Observations
 from hilserl_envs.learning.extra import torch
+from hilserl_envs.learning.fresh_crops import FreshCrops
 from hilserl_envs.learning.networks import ObservationNetwork, PolicyNetwork
+from hilserl_envs.learning.returns import Returns
 from hilserl_envs.learning.settings import AgentSettings
 
 nn = torch.nn
+AVERAGE = "average"  # name of the module
 
 
 class Agent(ABC):
@@ -28,6 +32,9 @@ class Agent(ABC):
         policy: what acts.
         modules, parameters: everything that is learned, by name.
         published: names of the modules that an actor needs.
+        returns: what the rewards seen so far allow; None where nothing is known of them.
+        fresh_crops: makes the images of batches into what the networks take; None where batches
+            hold features.
         updates: made so far.
     """
 
@@ -35,6 +42,8 @@ class Agent(ABC):
     modules: dict[str, nn.Module]
     published: tuple[str, ...] = ("policy",)
     parameters: dict[str, nn.Parameter]
+    fresh_crops: FreshCrops | None = None
+    returns: Returns | None = None
 
     def __init__(self, settings: AgentSettings, seed: int, device: torch.device | str):
         self.settings, self.device, self.updates = settings, torch.device(device), 0
@@ -68,6 +77,29 @@ class Agent(ABC):
         """Standard normal numbers."""
         return torch.randn(shape, generator=self.generator, device=self.device)
 
+    def see(self, observations: Observations) -> Observations:
+        """Observations of a batch as the networks take them."""
+        return observations if self.fresh_crops is None else self.fresh_crops(observations, self.generator)
+
+    def add_average(self) -> None:
+        """Keep an average over the policy's weights (Polyak and Juditsky, 1992), if it is to have one.
+
+        The policy itself follows every batch: of two that are a hundred updates apart one may
+        do well and the other badly. What is evaluated in the end is the average.
+        """
+        if self.settings.policy_average_rate < 1:
+            self.modules[AVERAGE] = copy.deepcopy(self.policy).requires_grad_(False)
+
+    @torch.no_grad()
+    def finish_update(self) -> None:
+        """Count an update, and take its policy into the average."""
+        self.updates += 1
+        if AVERAGE in self.modules:
+            # A plain mean at first: how it began is soon forgotten.
+            rate = max(self.settings.policy_average_rate, 1 / self.updates)
+            average, newest = self.modules[AVERAGE].parameters(), self.policy.parameters()
+            torch._foreach_lerp_(list(average), list(newest), rate)
+
     def add_optimizer(self, name: str, parameters: Iterable[nn.Parameter]) -> None:
         """Adam over these."""
         self._optimizers[name] = torch.optim.Adam(
@@ -91,7 +123,8 @@ class Agent(ABC):
         parameters = optimizer.param_groups[0]["params"]
         gradients = torch.autograd.grad(loss, parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            # A convolution's comes channels last, and Adam's fused kernel goes by memory, not by place.
+            parameter.grad = gradient.contiguous()
         optimizer.step()
 
     @staticmethod
@@ -123,7 +156,7 @@ class Agent(ABC):
         """
         try:
             for name in self.published:
-                self.modules[name].load_state_dict(_under(f"{name}.", tensors))
+                self.modules[name].load_state_dict(under(f"{name}.", tensors))
         except RuntimeError as error:
             raise LearningError(f"these are another agent's weights: {str(error).splitlines()[0]}") from error
 
@@ -144,13 +177,13 @@ class Agent(ABC):
         """
         try:
             for name, module in self.modules.items():
-                module.load_state_dict(_under(f"{name}.", tensors))
+                module.load_state_dict(under(f"{name}.", tensors))
             with torch.no_grad():
                 for name, parameter in self.parameters.items():
                     parameter.copy_(tensors[name])
             for name, optimizer in self._optimizers.items():
                 values: dict[int, dict[str, torch.Tensor]] = {}
-                for key, value in _under(f"optimizer.{name}.", tensors).items():
+                for key, value in under(f"optimizer.{name}.", tensors).items():
                     index, _, what = key.partition(".")
                     values.setdefault(int(index), {})[what] = value.clone()
                 optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
@@ -162,7 +195,8 @@ class Agent(ABC):
             ) from error
 
 
-def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Those whose names begin so, by the rest of their names."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 

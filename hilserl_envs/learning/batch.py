@@ -36,11 +36,20 @@ class Packed(NamedTuple):
     scale: torch.Tensor
 
 
+def unscaled(features: torch.Tensor) -> Packed:
+    """Feature maps (N, C, h, w) as they are, where packed ones are expected."""
+    return Packed(features, features.new_ones(features.shape[:2]))
+
+
+# By camera: features, or images (N, H, W, 3) uint8 that are still to be cropped and encoded.
+Images = dict[str, Packed] | dict[str, torch.Tensor]
+
+
 class Observations(NamedTuple):
-    """N observations: the state (N, S) float32, and each camera's features."""
+    """N observations: the state (N, S) float32, and what there is of each camera."""
 
     state: torch.Tensor
-    images: dict[str, Packed]
+    images: Images
 
 
 class Batch(NamedTuple):

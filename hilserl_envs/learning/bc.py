@@ -23,7 +23,7 @@ class BehaviourCloning(Agent):
     classified. The policy's deviation is not learned: it acts without noise.
 
     Args:
-        state_size, maps, actions, grippers, settings, seed, device: as of `SAC`.
+        state_size, maps, actions, grippers, settings, seed, device, cnn: as of `SAC`.
     """
 
     def __init__(
@@ -35,14 +35,16 @@ class BehaviourCloning(Agent):
         settings: AgentSettings,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        cnn: torch.dtype | None = None,
     ):
         super().__init__(settings, seed, device)
         hidden, dropout = settings.bc_hidden_dims, settings.bc_dropout
         with self.seeded(seed):
-            policy = PolicyNetwork(state_size, maps, actions, grippers, settings, hidden, dropout)
+            policy = PolicyNetwork(state_size, maps, actions, grippers, settings, hidden, dropout, cnn)
         self.policy = policy.to(self.device)
         self.policy.gaussian.log_std.requires_grad_(False)
         self.modules, self.parameters = {"policy": self.policy}, {}
+        self.add_average()
         self.add_optimizer("policy", [p for p in self.policy.parameters() if p.requires_grad])
 
     def update(self, batches: Sequence[Batch]) -> dict[str, float]:
@@ -52,12 +54,12 @@ class BehaviourCloning(Agent):
             LearningError: a loss is not finite; nothing was changed by that batch.
         """
         for batch in batches:
-            latent = self.policy.observation(batch.observations, self.generator)
+            latent = self.policy.observation(self.see(batch.observations), self.generator)
             mean, _ = self.policy.gaussian(latent, self.generator)
             losses = {"bc_loss": ((torch.tanh(mean) - batch.actions) ** 2).mean()}
             if self.policy.gripper is not None:
                 logits = self.policy.gripper(latent, self.generator)
                 losses["gripper_loss"] = functional.cross_entropy(logits, batch.grippers)
             self.step("policy", losses, batch)
-        self.updates += 1
+        self.finish_update()
         return self.figures(losses)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import heapq
+import operator
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -11,10 +14,13 @@ import numpy as np
 from hilserl_envs.learning.agent import Agent
 from hilserl_envs.learning.batch import ActionParts
 from hilserl_envs.learning.bc import BehaviourCloning
-from hilserl_envs.learning.encoder import ImageEncoder
-from hilserl_envs.learning.feature_cache import FeatureCache
+from hilserl_envs.learning.caches import open_cache
+from hilserl_envs.learning.encoder import DTYPES, ImageEncoder
+from hilserl_envs.learning.fresh_crops import FreshCrops
+from hilserl_envs.learning.recropping import Recropping
 from hilserl_envs.learning.replay import Replay, Sampler
 from hilserl_envs.learning.run_folder import RunFolder, load_tensors, save_tensors
+from hilserl_envs.learning.run_settings import NO_ENCODER
 from hilserl_envs.learning.sac import SAC
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.files import META
@@ -33,7 +39,7 @@ class Learner:
 
     Attributes:
         agent: what learns.
-        encoder: of the images, None where there are none.
+        encoder: of the images, None where there is none.
         sampler: of the batches it learns from.
 
     Raises:
@@ -51,7 +57,7 @@ class Learner:
         if settings.demonstrations:
             self._demonstrations = self._open(run.demonstrations)
             self._demonstrations.refresh()
-        self._online: Replay | None = None
+        self._online: dict[Path, Replay] = {}  # by the folder of their store
         self.sampler = self._make_sampler()
         self._waiting, self._normalised = 0, False
         self._sums: dict[str, list[float]] = defaultdict(list)
@@ -62,6 +68,8 @@ class Learner:
             self.sampler.state = meta["sampler"]
             self._began -= meta["seconds"]
             self._best, self._normalised = meta["best"], meta["normalised"]
+        # Four numbers, the last above 0: no frame's first crops are drawn from the same.
+        self._recropping = Recropping([settings.seed, 5, 0, 1 + self.agent.updates])
         self._logged = self.agent.updates, self.seconds
         self.refresh()
 
@@ -73,7 +81,7 @@ class Learner:
     @property
     def steps(self) -> int:
         """Transitions of the run's own experience that it knows of."""
-        return 0 if self._online is None else self._online.total
+        return sum(replay.total for replay in self._online.values())
 
     @property
     def due(self) -> int:
@@ -81,18 +89,21 @@ class Learner:
         return max(0, int((self.steps - self._settings.training_starts) * self._updates_per_step))
 
     def refresh(self, limit: int | None = None) -> int:
-        """See what the actor wrote since; returns how many frames are not encoded yet.
+        """See what the actors wrote since; returns how many frames are not encoded yet.
 
         Args:
             limit: frames that are encoded now at most.
         """
-        if self._online is None and self._settings.acts and (self._run.replay / META).exists():
-            self._online = self._open(self._run.replay)
+        stores = [f for f in self._run.experience if (f / META).exists()] if self._settings.acts else []
+        if len(stores) > len(self._online):
+            known = self._online
+            self._online = {f: known[f] if f in known else self._open(f) for f in stores}
             state = self.sampler.state
             self.sampler = self._make_sampler()
             self.sampler.state = state
-        if self._online is not None:
-            self._waiting = self._online.refresh(limit)
+        if self._online:
+            share = None if limit is None else max(1, limit // len(self._online))
+            self._waiting = sum(replay.refresh(share) for replay in self._online.values())
         return self._waiting
 
     def update(self) -> None:
@@ -102,9 +113,10 @@ class Learner:
             LearningError: a loss is not finite. The checkpoints are as they were.
         """
         if not self._normalised:
-            known = self._demonstrations or self._online
+            known = self._demonstrations or max(self._online.values(), key=len)
             self.agent.normalise(*known.statistics())
             self._normalised = True
+        self.agent.returns = functools.reduce(operator.or_, (replay.returns for replay in self._replays))
         batches = [self.sampler.sample() for _ in range(self._settings.agent.cta_ratio)]
         for name, value in self.agent.update(batches).items():
             self._sums[name].append(value)
@@ -117,8 +129,19 @@ class Learner:
         while self.agent.updates < self.due:
             self.update()
 
+    def renew_crops(self) -> bool:
+        """Other crops for one stored frame, if the run has use for any; returns whether it has."""
+        if self.encoder is None or self._settings.crops_at_update or not self._settings.renew_crops:
+            return False
+        return self._recropping.step(self._replays, self.agent.updates)
+
+    @property
+    def _replays(self) -> list[Replay]:
+        shown = [] if self._demonstrations is None else [self._demonstrations]
+        return [*shown, *self._online.values()]
+
     def publish(self) -> None:
-        """Hand the policy, as it is, to the actor."""
+        """Hand the policy, as it is, to the actors."""
         meta = {"updates": self.agent.updates, "steps": self.steps, "time": time.time()}
         save_tensors(self._run.policy, self.agent.published_state(), meta, durable=False)
 
@@ -146,15 +169,17 @@ class Learner:
 
     @property
     def episodes(self) -> int:
-        """Episodes begun in the run's own store, of any fate."""
-        begun = [] if self._online is None else self._online.store.episodes
+        """Episodes begun in `replay`, of any fate: with several actors no run can be made again."""
+        own = self._online.get(self._run.replay)
+        begun = [] if own is None else own.store.episodes
         return 1 + begun[-1].number if begun else 0
 
     def _success_rate(self) -> float | None:
         """Share of the last episodes that succeeded without help; None before there are enough."""
         if not self._settings.acts:
             return 0.0  # the last one is the best
-        ended = [] if self._online is None else [e for e in self._online.store.episodes if e.kept]
+        stores = [[e for e in replay.store.episodes if e.kept] for replay in self._online.values()]
+        ended = list(heapq.merge(*stores, key=lambda episode: episode.began))
         alone = [e.success and not e.interventions for e in ended[-RECENT:]]
         return float(np.mean(alone)) if len(alone) == RECENT else None
 
@@ -175,13 +200,12 @@ class Learner:
 
     def _lag(self) -> float:
         """Age of the oldest step that it has not learned from as often as it should [s]."""
-        if self._online is None or not len(self._online):
+        missing = int(self._waiting + (self.due - self.agent.updates) / self._updates_per_step)
+        stores = [replay.store for replay in self._online.values() if len(replay)]
+        if missing < 1 or not stores:
             return 0.0
-        missing = self._waiting + (self.due - self.agent.updates) / self._updates_per_step
-        if missing < 1:
-            return 0.0
-        times = self._online.store.records["time"]
-        return max(0.0, time.time() - float(times[max(0, len(times) - int(missing))]))
+        times = np.sort(np.concatenate([store.records["time"][-missing:] for store in stores]))
+        return max(0.0, time.time() - float(times[max(0, len(times) - missing)]))
 
     @property
     def _updates_per_step(self) -> float:
@@ -191,7 +215,7 @@ class Learner:
         settings = self._settings
         return Sampler(
             self._demonstrations,
-            self._online,
+            list(self._online.values()),
             settings.agent.batch_size,
             settings.seed,
             self._device,
@@ -200,40 +224,43 @@ class Learner:
         )
 
     def _open(self, folder: Path) -> Replay:
-        run, settings, store, features = self._run, self._settings, EpisodeStore(folder), None
-        own = folder == run.replay
+        run, settings, store = self._run, self._settings, EpisodeStore(folder)
+        own = folder != run.demonstrations
+        robots = len(run.experience)  # who share the places
         # Demonstrations are all used, however many.
         capacity, cached = (
-            (settings.replay_capacity, settings.cached_frames) if own else 2 * (len(store.records),)
+            (settings.replay_capacity // robots, settings.cached_frames // robots)
+            if own
+            else 2 * (len(store.records),)
         )
-        if self.encoder is not None:
-            path = run.features / f"{folder.name}.bin"
-            features = FeatureCache(
-                path, self.encoder, run.inputs.cameras, settings.crops, cached, settings.seed
-            )
+        path = run.features / f"{folder.relative_to(run.path)}.bin"
         return Replay(
             store,
             run.inputs,
             run.layout,
             settings.agent.gripper_penalty,
-            features,
+            open_cache(path, settings, self.encoder, run.inputs.cameras, cached),
             capacity,
             demonstrations=not own,
         )
 
 
 def make_agent(run: RunFolder, encoder: ImageEncoder | None, device: str = "cpu") -> Agent:
-    """The run's agent as it began, for features of that encoder."""
+    """The run's agent as it began, for features of that encoder, or for images where there is none."""
     parts, settings = ActionParts(run.layout), run.settings
-    maps = (
-        {} if encoder is None else {k: encoder.feature_shape(*s[:2]) for k, s in run.inputs.cameras.items()}
-    )
-    return _AGENTS[settings.algorithm](
+    agent = _AGENTS[settings.algorithm](
         run.inputs.state_size,
-        maps,
+        {
+            camera: (3, height, width) if encoder is None else encoder.feature_shape(height, width)
+            for camera, (height, width, _) in run.inputs.cameras.items()
+        },
         len(parts.motions),
         len(parts.grippers),
         settings.agent,
         settings.seed,
         device,
+        cnn=DTYPES[settings.encoder_dtype] if settings.encoder == NO_ENCODER else None,
     )
+    if settings.crops_at_update:
+        agent.fresh_crops = FreshCrops(encoder)
+    return agent

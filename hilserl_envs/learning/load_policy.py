@@ -14,6 +14,7 @@ import gymnasium
 import numpy as np
 
 from hilserl_envs.errors import ConfigError, LearningError, check_name
+from hilserl_envs.learning.agent import AVERAGE, under
 from hilserl_envs.learning.batch import ActionParts, Inputs
 from hilserl_envs.learning.encoder import checked_device
 from hilserl_envs.learning.extra import torch
@@ -22,7 +23,6 @@ from hilserl_envs.learning.policy import LearnedPolicy
 from hilserl_envs.learning.run_folder import RunFolder, load_tensors
 
 CHECKPOINTS = ("best", "last")
-_POLICY = "policy."  # before the names of what acts, among all that is learned
 
 
 def load_policy(
@@ -62,14 +62,16 @@ def choose_checkpoint(run: RunFolder, name: str | None = None) -> str:
 def read_weights(run: RunFolder, checkpoint: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The weights of what acts, by name, and what the learner said with them (`updates`, `steps`...).
 
+    What acts is the average over the policy's weights, where there is one.
+
     Raises:
         ConfigError: there is no such checkpoint.
         LearningError: it is damaged.
     """
     tensors, meta = load_tensors(run.checkpoint(checkpoint))
-    acting = {name: tensor for name, tensor in tensors.items() if name.startswith(_POLICY)}
+    acting = under(f"{AVERAGE}.", tensors) or under("policy.", tensors)
     # Copies: a tensor that was read still is a part of the file.
-    return {name.removeprefix(_POLICY): tensor.numpy().copy() for name, tensor in acting.items()}, meta
+    return {name: tensor.numpy().copy() for name, tensor in acting.items()}, meta
 
 
 def build_policy(

@@ -106,7 +106,7 @@ def run_learner(run: RunFolder, budget: Budget, device: str = "cpu") -> None:
                     learner.publish()
             elif budget.spent(learner.steps) and not waiting:
                 break
-            elif not waiting:
+            elif not waiting and not learner.renew_crops():
                 time.sleep(IDLE)
             if time.monotonic() - saved > settings.checkpoint_seconds:
                 learner.checkpoint()
@@ -126,8 +126,16 @@ def _imitate(learner: Learner, budget: Budget, checkpoint_seconds: float) -> Non
     learner.publish()
 
 
-def run_actor(run: RunFolder, budget: Budget, view: str = "none") -> None:
+def run_actor(
+    run: RunFolder, budget: Budget, view: str = "none", of_all: Callable[[int], int] = lambda steps: steps
+) -> None:
     """The actor's side: waits for a first policy, then acts until the steps are made.
+
+    Args:
+        run: its folder.
+        budget: the episode at its end is finished.
+        view: see `Actor`.
+        of_all: told how many steps this actor has made, answers how many all actors of the run have.
 
     Raises:
         ConfigError: another process is the run's actor, or it is a run in which nobody acts.
@@ -143,16 +151,19 @@ def run_actor(run: RunFolder, budget: Budget, view: str = "none") -> None:
         # Neither a robot in the world waits, nor a person; the twin can.
         patient = settings.env.get("robot", "twin") == "twin" and not settings.with_person
 
+        def made() -> int:
+            return of_all(actor.steps)
+
         def after_step() -> bool:
             policy.refresh()
             # Steps that nobody will learn from any more wait for nothing.
-            while patient and not budget.spent(actor.steps) and actor.steps > _allowed(policy, run):
+            while patient and not budget.spent(made()) and made() > _allowed(policy, run):
                 time.sleep(IDLE)
                 policy.refresh()
             return budget.stop()
 
         try:
-            while not budget.spent(actor.steps):
+            while not budget.spent(made()):
                 actor.run_episode(after_step)
         finally:
             actor.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 from bisect import bisect_left
@@ -139,7 +140,7 @@ class Monitor:
 
     def __init__(self, run: RunFolder):
         self.run = run
-        self._store: EpisodeStore | None = None
+        self._stores: dict[Path, EpisodeStore] = {}
         self._log = _LearnerLog(run.learner_log)
 
     def look(self) -> Progress:
@@ -149,13 +150,13 @@ class Monitor:
             RecordingError: the run's episodes are damaged.
         """
         self._log.refresh()
-        if self._store is not None:
-            self._store.refresh()
-        elif (self.run.replay / META).exists():
-            self._store = EpisodeStore(self.run.replay)
+        for folder in self.run.experience:
+            if folder in self._stores:
+                self._stores[folder].refresh()
+            elif (folder / META).exists():
+                self._stores[folder] = EpisodeStore(folder)
         line = self._log.last()
-        usable = self._usable()
-        seconds = self._elapsed(usable)
+        usable, seconds = self._usable()
         episodes = [episode for episode in usable if _ended(episode)]
         recent = episodes[-RECENT:]
         acts = self.run.settings.acts
@@ -176,13 +177,13 @@ class Monitor:
 
     def episodes(self) -> EpisodeHistory:
         """All episodes up to the last look."""
-        usable = self._usable()
+        usable, seconds = self._usable()
         ended = np.array([_ended(episode) for episode in usable], bool)
         episodes = [episode for episode in usable if _ended(episode)]
         times = [e.steps * self._step_seconds if e.success else math.nan for e in episodes]
         return EpisodeHistory(
             steps=np.cumsum([episode.steps for episode in usable], dtype=np.int64)[ended],
-            seconds=self._elapsed(usable)[ended],
+            seconds=seconds[ended],
             success=np.array([episode.success for episode in episodes], float),
             unaided=np.array([_unaided(episode) for episode in episodes], float),
             intervention_rate=np.array([_share(episode) for episode in episodes], float),
@@ -203,25 +204,21 @@ class Monitor:
 
     @property
     def _step_seconds(self) -> float:
-        return _step_seconds(self._store)
+        return _step_seconds(next(iter(self._stores.values())))
 
-    def _usable(self) -> list[EpisodeInfo]:
-        return [] if self._store is None else [e for e in self._store.episodes if is_usable(e)]
-
-    def _elapsed(self, episodes: Sequence[EpisodeInfo]) -> np.ndarray:
-        """Wall-clock time of the run at the end of each episode (N,) [s].
+    def _usable(self) -> tuple[list[EpisodeInfo], np.ndarray]:
+        """The episodes that count, as they ended, and the run's wall-clock time at each end (N,) [s].
 
         The time between two sessions is left out, and so is what was spent on episodes that
         were made again.
         """
-        if not episodes:
-            return np.empty(0)
-        opened = np.array([datetime.fromisoformat(s["opened"]).timestamp() for s in self._store.sessions])
-        began = np.array([episode.began for episode in episodes])
-        ended = self._store.records["time"][[episode.first + episode.steps for episode in episodes]]
-        session = np.searchsorted(opened, began, side="right") - 1
-        start = np.maximum(opened[np.maximum(session, 0)], np.concatenate([[0.0], ended[:-1]]))
-        return np.cumsum(np.maximum(ended - start, 0.0))  # a clock may be set back
+        timed = list(heapq.merge(*map(_timed, self._stores.values()), key=lambda part: part[2]))
+        if not timed:
+            return [], np.empty(0)
+        episodes, start, ended = zip(*timed, strict=True)
+        # Several robots act at the same time.
+        start = np.maximum(start, [0.0, *ended[:-1]])
+        return list(episodes), np.cumsum(np.maximum(ended - start, 0.0))  # a clock may be set back
 
 
 class _LearnerLog:
@@ -278,6 +275,17 @@ def _unaided(episode: EpisodeInfo) -> bool:
 
 def _share(episode: EpisodeInfo) -> float:
     return episode.interventions / max(episode.steps, 1)
+
+
+def _timed(store: EpisodeStore) -> list[tuple[EpisodeInfo, float, float]]:
+    """The episodes of a store that count, each with when it, or else its session, began and ended."""
+    episodes = [episode for episode in store.episodes if is_usable(episode)]
+    opened = np.array([datetime.fromisoformat(s["opened"]).timestamp() for s in store.sessions])
+    began = np.array([episode.began for episode in episodes])
+    ended = store.records["time"][[episode.first + episode.steps for episode in episodes]]
+    session = np.searchsorted(opened, began, side="right") - 1
+    start = np.maximum(opened[np.maximum(session, 0)], np.concatenate([[0.0], ended[:-1]]))
+    return list(zip(episodes, start.tolist(), ended.tolist(), strict=True))
 
 
 def _mean(values: Sequence[float]) -> float | None:

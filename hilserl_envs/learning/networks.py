@@ -1,4 +1,4 @@
-"""The networks of the agent: heads on a frozen encoder's features, policy, critics.
+"""The networks of the agent: heads on features of the images, policy, critics.
 
 Dropout happens where a generator is given, and nowhere else: there are no modes to switch.
 """
@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hilserl_envs.learning.batch import Observations, Packed
+from hilserl_envs.learning.batch import Observations, Packed, unscaled
+from hilserl_envs.learning.cnn import CNN
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.settings import AgentSettings
 
@@ -59,11 +60,19 @@ class ObservationNetwork(nn.Module):
 
     Args:
         state_size: numbers of the state.
-        maps: shape (channels, height, width) of the features by camera.
+        maps: shape (channels, height, width) of the features by camera; of the images, with a CNN.
         settings: of the agent.
+        cnn: in which type a CNN, one for all cameras, makes features of images; None where
+            observations hold features.
     """
 
-    def __init__(self, state_size: int, maps: Mapping[str, tuple[int, int, int]], settings: AgentSettings):
+    def __init__(
+        self,
+        state_size: int,
+        maps: Mapping[str, tuple[int, int, int]],
+        settings: AgentSettings,
+        cnn: torch.dtype | None = None,
+    ):
         super().__init__()
         self.register_buffer("state_mean", torch.zeros(state_size))
         self.register_buffer("state_deviation", torch.ones(state_size))
@@ -74,6 +83,9 @@ class ObservationNetwork(nn.Module):
         )
         # A module's name holds no dot, a camera's may.
         self.cameras = list(maps)
+        self.cnn = None if cnn is None else CNN(settings.cnn_channels, cnn)
+        if self.cnn is not None:
+            maps = {camera: self.cnn.feature_shape(*shape[1:]) for camera, shape in maps.items()}
         self.heads = nn.ModuleList([CameraHead(shape, settings) for shape in maps.values()])
         self.width = settings.proprioception_dim + len(maps) * settings.bottleneck_dim
 
@@ -85,10 +97,9 @@ class ObservationNetwork(nn.Module):
     def forward(self, observations: Observations, generator: torch.Generator | None = None) -> torch.Tensor:
         state = (observations.state - self.state_mean) / self.state_deviation
         parts = [self.state(state.clamp(-LARGEST_STATE, LARGEST_STATE))]
-        parts += [
-            head(observations.images[camera], generator)
-            for camera, head in zip(self.cameras, self.heads, strict=True)
-        ]
+        for camera, head in zip(self.cameras, self.heads, strict=True):
+            image = observations.images[camera]
+            parts.append(head(image if self.cnn is None else unscaled(self.cnn(image)), generator))
         return torch.cat(parts, dim=-1)
 
 
@@ -207,7 +218,7 @@ class PolicyNetwork(nn.Module):
     """All that acting needs: observations to a Gaussian before tanh, and values of gripper commands.
 
     Args:
-        state_size, maps: of the observations, see `ObservationNetwork`.
+        state_size, maps, cnn: of the observations, see `ObservationNetwork`.
         actions: continuous numbers of an action.
         grippers: how many.
         hidden, dropout: of the policy's layers.
@@ -223,10 +234,11 @@ class PolicyNetwork(nn.Module):
         settings: AgentSettings,
         hidden: Sequence[int] | None = None,
         dropout: float = 0.0,
+        cnn: torch.dtype | None = None,
     ):
         super().__init__()
         hidden = settings.hidden_dims if hidden is None else hidden
-        self.observation = ObservationNetwork(state_size, maps, settings)
+        self.observation = ObservationNetwork(state_size, maps, settings, cnn)
 
         def trunk() -> MLP:
             return MLP(self.observation.width, hidden, settings.activation, dropout)

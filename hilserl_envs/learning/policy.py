@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hilserl_envs.learning.batch import ActionParts, Inputs, Observations, Packed
+from hilserl_envs.learning.batch import ActionParts, Inputs, Observations, unscaled
 from hilserl_envs.learning.encoder import ImageEncoder
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.networks import PolicyNetwork, sample_tanh
@@ -21,7 +21,7 @@ class LearnedPolicy:
         network: its weights; they may change between two calls.
         inputs: what of an observation it sees.
         parts: of its actions.
-        encoder: of the images; None where it sees none.
+        encoder: of the images; None where it sees none, or the network takes them as they are.
         sample: draw from the policy's Gaussian, or else take its mean.
         device: of the network.
         critic: from what the network makes of an observation (1, width), and a motion (1, A), to
@@ -68,12 +68,11 @@ class LearnedPolicy:
     def observe(self, observation: Mapping[str, Any]) -> Observations:
         """What the network sees of one observation, uncropped."""
         state = torch.from_numpy(self.inputs.row(observation))[None].to(self._device)
+        parts, cameras = dict(flatten(observation)), self.inputs.cameras
         if self._encoder is None:
-            return Observations(state, {})
-        images = dict(flatten(observation))
-        features = self._encoder(np.stack([images[key] for key in self.inputs.cameras])).to(self._device)
-        ones = torch.ones(1, features.shape[1], device=self._device)
+            images = {key: torch.tensor(parts[key])[None].to(self._device) for key in cameras}
+            return Observations(state, images)
+        features = self._encoder(np.stack([parts[key] for key in cameras])).to(self._device)
         return Observations(
-            state,
-            {key: Packed(maps[None], ones) for key, maps in zip(self.inputs.cameras, features, strict=True)},
+            state, {key: unscaled(maps[None]) for key, maps in zip(cameras, features, strict=True)}
         )

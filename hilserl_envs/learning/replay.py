@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from hilserl_envs.learning.batch import ActionParts, Batch, Inputs, Observations
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.feature_cache import FeatureCache
+from hilserl_envs.learning.frame_cache import FrameCache
+from hilserl_envs.learning.returns import Returns
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.episode import EpisodeInfo
 from hilserl_envs.recording.schema import RESET
@@ -24,7 +27,7 @@ def is_usable(info: EpisodeInfo) -> bool:
 class Replay:
     """The transitions of a store that is being written, or was.
 
-    Numbers are held in memory (about 150 bytes a transition), features come from the cache.
+    Numbers are held in memory (about 150 bytes a transition), images come from a cache.
     A transition is named by the record of the observation before its step.
 
     Args:
@@ -32,14 +35,16 @@ class Replay:
         inputs: what of the observations is seen.
         layout: of the actions.
         gripper_penalty: for every gripper that a step opened or closed.
-        features: of the images; None where there are no cameras.
+        cache: of the images, or of features of them; None where there are no cameras.
         capacity: the newest frames that are used.
         demonstrations: whether all actions are to be imitated, or those of interventions.
 
     Attributes:
+        frames: (K,) records whose images are at hand.
         transitions: (N,) all that can be learned from.
         interventions: (M,) those of them in which somebody took over.
         total: transitions so far, those beyond the capacity included.
+        returns: what the rewards of `transitions` allow, those of gripper critics too.
 
     Raises:
         ConfigError: the store lacks something that the policy shall see.
@@ -51,13 +56,13 @@ class Replay:
         inputs: Inputs,
         layout: tuple[ArmAction, ...],
         gripper_penalty: float,
-        features: FeatureCache | None,
+        cache: FeatureCache | FrameCache | None,
         capacity: int,
         demonstrations: bool = False,
     ):
         self._demonstrations = demonstrations
         inputs.check_store(store.schema, str(store.folder))
-        self.store, self._inputs, self._features, self._capacity = store, inputs, features, capacity
+        self.store, self._inputs, self._cache, self._capacity = store, inputs, cache, capacity
         self._parts, self._penalty = ActionParts(layout), gripper_penalty
         self._arms = [arm for arm in layout if arm.gripper]
         self._grippers = GripperState(layout)
@@ -71,7 +76,8 @@ class Replay:
             "encoded": np.empty(0, bool),
         }
         self._count = self.total = self._waiting = self._seen = 0
-        self.transitions = self.interventions = np.empty(0, np.int64)
+        self.frames = self.transitions = self.interventions = np.empty(0, np.int64)
+        self.returns = Returns()
 
     def __len__(self) -> int:
         """Transitions."""
@@ -96,15 +102,20 @@ class Replay:
         oldest = self._oldest(frames)
         waiting = frames[(frames >= oldest) & ~encoded[frames]]
         now = waiting[:limit]
-        if self._features is not None and len(now):
+        if self._cache is not None and len(now):
             # A frame's number among those used, not in the file: a resumed run draws the same crops.
             self._encode(now, np.searchsorted(frames, now))
         encoded[now] = True
+        self.frames = frames[(frames >= oldest) & encoded[frames]]
         steps = self.store.transitions(is_usable)
         # What is too old to be used counts all the same, also where nobody encoded it this time.
         known = steps[(steps < oldest) | (encoded[steps] & encoded[steps + 1])]
         self.total, self.transitions = len(known), known[known >= oldest]
         self.interventions = self.transitions[self.store.records["intervened"][self.transitions + 1]]
+        reward, penalty, mask = (
+            self._columns[name][self.transitions + 1] for name in ("reward", "penalty", "mask")
+        )
+        self.returns = Returns.of(reward, mask) | Returns.of(reward + penalty, mask)
         self._waiting = len(waiting) - len(now)
         return self._waiting
 
@@ -112,7 +123,7 @@ class Replay:
         """The first record that is used, given those that could be."""
         # Counted in frames, not in records: episodes that were made again leave the same ones.
         first = int(frames[-self._capacity]) if len(frames) > self._capacity else 0
-        return first if self._features is None else max(first, self._count - self._features.capacity)
+        return first if self._cache is None else max(first, self._count - self._cache.capacity)
 
     def _take_in(self) -> None:
         """The numbers of new records."""
@@ -156,12 +167,22 @@ class Replay:
 
     def _encode(self, frames: np.ndarray, ordinals: np.ndarray) -> None:
         checksums = self.store.records["crc"][frames]
-        missing = ~self._features.holds(frames, checksums)
-        for record, checksum, ordinal in zip(
-            frames[missing].tolist(), checksums[missing].tolist(), ordinals[missing].tolist(), strict=True
-        ):
-            images = {key: self.store.take(key, [record])[0] for key in self._inputs.cameras}
-            self._features.write(record, checksum, images, ordinal)
+        missing = ~self._cache.holds(frames, checksums)
+        for record, ordinal in zip(frames[missing].tolist(), ordinals[missing].tolist(), strict=True):
+            self._cache.write(*self._frame(record), ordinal)
+
+    def renew_crops(self, record: int, rng: np.random.Generator) -> None:
+        """Make the features of one of the `frames` again, of crops that `rng` draws.
+
+        Raises:
+            LearningError: no room for features.
+        """
+        self._cache.renew(*self._frame(record), rng)
+
+    def _frame(self, record: int) -> tuple[int, int, dict[str, np.ndarray]]:
+        """A record, its checksum, and its images by camera."""
+        images = {key: self.store.take(key, [record])[0] for key in self._inputs.cameras}
+        return record, int(self.store.records["crc"][record]), images
 
     def _expert(self, after: np.ndarray) -> np.ndarray:
         taken_over = self.store.records["intervened"][after]
@@ -178,7 +199,7 @@ class Replay:
         after, columns = transitions + 1, self._columns
 
         def observations(records: np.ndarray) -> Observations:
-            images = {} if self._features is None else self._features.gather(records, rng)
+            images = {} if self._cache is None else self._cache.gather(records, rng)
             return Observations(torch.from_numpy(columns["state"][records]), images)
 
         def led_to(name: str) -> torch.Tensor:
@@ -202,7 +223,8 @@ class Sampler:
     A half that has nothing yet leaves its place to the other.
 
     Args:
-        demonstrations, online: where transitions come from; None leaves one out.
+        demonstrations: where one half comes from; None leaves it out.
+        online: all experience, one for every store of it.
         batch_size: of a batch.
         seed: of what is drawn.
         device: of the batches.
@@ -213,7 +235,7 @@ class Sampler:
     def __init__(
         self,
         demonstrations: Replay | None,
-        online: Replay | None,
+        online: Sequence[Replay],
         batch_size: int,
         seed: int,
         device: torch.device | str = "cpu",
@@ -239,22 +261,24 @@ class Sampler:
         sources = []  # (replay, transitions) that one half is drawn from
         if self._demonstrations is not None and len(self._demonstrations):
             sources.append((self._demonstrations, self._demonstrations.transitions))
-        if self._online is not None and self._interventions and len(self._online.interventions):
-            sources.append((self._online, self._online.interventions))
-        experience = self._online.transitions if self._online is not None and not self._imitate else ()
-        half = 0 if not sources else self._size if not len(experience) else self._size // 2
-        counts = [len(transitions) for _, transitions in sources]
-        drawn = self._rng.integers(sum(counts), size=half) if half else np.empty(0, np.int64)
-        parts, first = [], 0
-        for (replay, transitions), count in zip(sources, counts, strict=True):
-            mine = drawn[(drawn >= first) & (drawn < first + count)] - first
-            first += count
-            if len(mine):
-                parts.append(replay.batch(transitions[mine], self._rng))
-        if rest := self._size - half:
-            chosen = self._rng.integers(len(experience), size=rest)
-            parts.append(self._online.batch(experience[chosen], self._rng))
+        if self._interventions:
+            sources += [(r, r.interventions) for r in self._online if len(r.interventions)]
+        experience = [(r, r.transitions) for r in self._online if len(r) and not self._imitate]
+        half = 0 if not sources else self._size if not experience else self._size // 2
+        parts = [*self._drawn(sources, half), *self._drawn(experience, self._size - half)]
         return _moved(_joined(parts), self._device)
+
+    def _drawn(self, sources: Sequence[tuple[Replay, np.ndarray]], size: int) -> Iterator[Batch]:
+        """That many transitions, each as likely as any other, by the replay that they are of."""
+        if size == 0:
+            return
+        drawn = self._rng.integers(sum(len(transitions) for _, transitions in sources), size=size)
+        first = 0
+        for replay, transitions in sources:
+            mine = drawn[(drawn >= first) & (drawn < first + len(transitions))] - first
+            first += len(transitions)
+            if len(mine):
+                yield replay.batch(transitions[mine], self._rng)
 
 
 def _joined(parts: list[Any]) -> Any:

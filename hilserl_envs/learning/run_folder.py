@@ -16,6 +16,7 @@ from typing import Any
 
 from hilserl_envs.errors import ConfigError, LearningError
 from hilserl_envs.learning.batch import Inputs
+from hilserl_envs.learning.caches import row_size
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.run_settings import RunSettings
 from hilserl_envs.recording import EpisodeStore
@@ -37,7 +38,8 @@ class RunFolder:
         settings: of the run.
         inputs: what of an observation the policy sees.
         layout: of the actions.
-        replay: folder of the store of its own experience.
+        replay: folder of the store of its own experience, where one actor makes it.
+        replays: folder of several such stores, one a robot, by its name.
         demonstrations: folder of the copied demonstrations.
         features: folder of cached features.
         policy: file of the weights that act now.
@@ -72,9 +74,16 @@ class RunFolder:
             raise LearningError(
                 f"{self.path / 'config.json'} is damaged: {error!r}; restore it from a copy"
             ) from None
-        self.replay, self.demonstrations = self.path / "replay", self.path / "demonstrations"
+        self.replay, self.replays = self.path / "replay", self.path / "replays"
+        self.demonstrations = self.path / "demonstrations"
         self.features, self.policy = self.path / "features", self.path / "policy.safetensors"
         self.learner_log = self.path / "learner.jsonl"
+
+    @property
+    def experience(self) -> list[Path]:
+        """Folders of all stores of its own experience, those included that nobody has written to yet."""
+        of_robots = sorted(self.replays.iterdir()) if self.replays.exists() else []
+        return [self.replay, *of_robots] if self.replay.exists() or not of_robots else of_robots
 
     @classmethod
     def create(cls, path: str | Path, settings: RunSettings, demonstrations: Path | None) -> RunFolder:
@@ -142,23 +151,22 @@ class RunFolder:
 
     def describe(self) -> str:
         """What it is and what it needs, in lines for people."""
-        settings, frames = self.settings, {}
+        settings, cameras = self.settings, self.inputs.cameras
         lines = [f"{settings.task}, {settings.algorithm} from {settings.obs}, in {self.path}"]
         if settings.demonstrations:
             demonstrations = EpisodeStore(self.demonstrations)
             steps = len(demonstrations.transitions())
             lines.append(f"demonstrations: {len(demonstrations)} episodes, {steps} steps")
-        if settings.obs == "pixels":
-            encoder = settings.make_encoder()
-            frames = {key: encoder.feature_shape(*shape[:2]) for key, shape in self.inputs.cameras.items()}
-        row = settings.crops * sum(c * (h * w + 2) for c, h, w in frames.values())
-        free = shutil.disk_usage(self.path).free
+        row, fresh = row_size(settings, cameras) if cameras else 0, settings.crops_at_update
         lines.append(
-            f"disk: up to {settings.cached_frames * row / 1e9:.1f} GB of features (of the newest "
-            f"{settings.replay_capacity} frames), and the recording; {free / 1e9:.0f} GB are free"
+            f"disk: up to {settings.cached_frames * row / 1e9:.1f} GB of {'frames' if fresh else 'features'} "
+            f"(of the newest {settings.replay_capacity} frames), and the recording; "
+            f"{shutil.disk_usage(self.path).free / 1e9:.0f} GB are free"
         )
-        numbers = 4 * (self.inputs.state_size + 16) * settings.replay_capacity
-        lines.append(f"memory: about {0.6 + 2 * numbers / 1e9:.1f} GB for both sides")
+        numbers = 2 * 4 * (self.inputs.state_size + 16) * settings.replay_capacity
+        # Images of the batches, and what a CNN's gradients need of them, as measured.
+        numbers += 20 * settings.agent.batch_size * row if fresh else 0
+        lines.append(f"memory: about {0.6 + numbers / 1e9:.1f} GB for both sides")
         return "\n".join(lines)
 
     def log(self, values: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ALGORITHMS = ("sac", "bc", "hg-dagger")
 OBSERVATIONS = ("pixels", "state")
+NO_ENCODER = "none"  # a frozen one: a CNN is trained in its place
 
 
 @checked_names
@@ -37,8 +38,13 @@ class RunSettings:
         overseer: settings of the scripted overseer, {} for its defaults.
         demonstrations: whether the run has any.
         interventions: False leaves nobody to take over, and uses no recorded takeovers.
-        encoder, encoder_weights, encoder_dtype: see `make_encoder`.
+        encoder, encoder_weights, encoder_dtype: of the images, see `make_encoder`. "none" trains a
+            small CNN end to end, in that type: for a GPU, and always from fresh crops.
+        fresh_crops: crop and encode images anew for every update, for a GPU, in place of storing
+            the features of a few crops. The disk then holds the frames themselves.
         crops: of each frame, whose features are stored.
+        renew_crops: whether the learner, while it has nothing else to do, replaces these one frame
+            after the other (not in a run in one process, which shall be the same each time).
         replay_capacity: the newest frames that are learned from.
         training_starts: transitions before the first update.
         utd_ratio: critic updates to one step of the environment. The learner makes no more,
@@ -65,7 +71,9 @@ class RunSettings:
     encoder: str = "efficientnet-lite0"
     encoder_weights: str | None = None
     encoder_dtype: str = "float32"
+    fresh_crops: bool = False
     crops: int = ranged(4, 1, 64)
+    renew_crops: bool = True
     replay_capacity: int = ranged(100_000, 1000, 10_000_000)
     training_starts: int = ranged(100, 1, 1_000_000)
     utd_ratio: float = ranged(4.0, 0.01, 1000.0)
@@ -96,6 +104,14 @@ class RunSettings:
             raise ConfigError(f"{self.algorithm!r} imitates demonstrations; it cannot be without any")
         if self.algorithm == "hg-dagger" and self.device is None and self.overseer is None:
             raise ConfigError("'hg-dagger' needs somebody who corrects: give a device or an overseer")
+        if self.obs == "state" and (self.fresh_crops or self.encoder == NO_ENCODER):
+            name = "encoder='none'" if self.encoder == NO_ENCODER else "fresh_crops"
+            raise ConfigError(f"{name} is about images, and obs='state' has none; leave one out")
+        if self.encoder == NO_ENCODER and self.encoder_weights is not None:
+            raise ConfigError(
+                f"a CNN that is trained end to end starts from no weights, got {self.encoder_weights!r}; "
+                "leave out encoder_weights, or name the encoder that they are of"
+            )
 
     def is_of(self, task: str) -> bool:
         """Whether the run is of that task."""
@@ -112,6 +128,11 @@ class RunSettings:
     def cached_frames(self) -> int:
         """Frames that there is room for features of: between those used lie some that are not."""
         return self.replay_capacity * 5 // 4
+
+    @property
+    def crops_at_update(self) -> bool:
+        """Whether images are cropped when they are drawn, or else features of crops were stored."""
+        return self.fresh_crops or self.encoder == NO_ENCODER
 
     @property
     def with_person(self) -> bool:
@@ -137,10 +158,18 @@ class RunSettings:
         return make_env(self.task, **{"obs": self.obs, "flatten": False, **env, **arguments})
 
     def make_encoder(self, device: str = "cpu") -> ImageEncoder | None:
-        """The frozen encoder of the images; None where there are none."""
-        from hilserl_envs.learning.encoder import make_encoder
+        """The frozen encoder of the images; None where there are none, or none is used.
+
+        Raises:
+            ConfigError: see `make_encoder`.
+        """
+        from hilserl_envs.learning.encoder import DTYPES, ENCODERS, make_encoder
 
         if self.obs == "state":
+            return None
+        check_name(self.encoder, (*ENCODERS, NO_ENCODER), "image encoder")
+        if self.encoder == NO_ENCODER:
+            check_name(self.encoder_dtype, DTYPES, "encoder dtype")
             return None
         return make_encoder(
             self.encoder, weights=self.encoder_weights, device=device, dtype=self.encoder_dtype

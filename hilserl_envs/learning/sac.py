@@ -23,12 +23,12 @@ nn, functional = torch.nn, torch.nn.functional
 class SAC(Agent):
     """The agent: policy, critics, their targets, temperature, optimisers.
 
-    The heads on the images and on the state learn with the critics; the policy takes what they
-    give. Gripper commands have a critic of their own (double DQN, greedy), which gets the reward
-    plus the penalty of the command.
+    The heads on the images and on the state, and a CNN where there is one, learn with the critics;
+    the policy takes what they give. Gripper commands have a critic of their own (double DQN,
+    greedy), which gets the reward plus the penalty of the command.
 
     Args:
-        state_size, maps: of the observations, see `ObservationNetwork`.
+        state_size, maps, cnn: of the observations, see `ObservationNetwork`.
         actions: continuous numbers of an action.
         grippers: how many; a task without any lacks the gripper critic.
         settings: see `AgentSettings`.
@@ -45,10 +45,11 @@ class SAC(Agent):
         settings: AgentSettings,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        cnn: torch.dtype | None = None,
     ):
         super().__init__(settings, seed, device)
         with self.seeded(seed):
-            policy = PolicyNetwork(state_size, maps, actions, grippers, settings)
+            policy = PolicyNetwork(state_size, maps, actions, grippers, settings, cnn=cnn)
             critics = Critics(policy.observation.width, actions, settings)
         self.policy, self.critics = policy.to(self.device), critics.to(self.device)
         learned = [self.policy.observation, self.critics]
@@ -60,6 +61,7 @@ class SAC(Agent):
         self._raw_temperature = nn.Parameter(torch.tensor(raw, device=self.device))
         self._target_entropy = -settings.target_entropy_scale * actions
         self.modules = {"policy": self.policy, "critics": self.critics, "targets": self._targets}
+        self.add_average()
         self.published = ("policy", "critics")
         self.parameters = {"raw_temperature": self._raw_temperature}
         for name, parameters in (
@@ -80,10 +82,14 @@ class SAC(Agent):
         Raises:
             LearningError: a loss is not finite; nothing of that part was changed.
         """
-        for batch in batches:
+        for drawn in batches:
+            batch = drawn._replace(
+                observations=self.see(drawn.observations),
+                next_observations=self.see(drawn.next_observations),
+            )
             metrics = self._update_critics(batch)
-        metrics |= self._update_actor(batches[-1])
-        self.updates += 1
+        metrics |= self._update_actor(batch)
+        self.finish_update()
         return metrics
 
     def value(self, latent: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
@@ -108,11 +114,11 @@ class SAC(Agent):
             if self.settings.backup_entropy:
                 value = value - self.temperature * log_density
             discounts = self.settings.discount * batch.masks
-            target = batch.rewards + discounts * value
+            target = self._possible(batch.rewards + discounts * value)
             if gripper:
                 command = self.policy.gripper(latent).argmax(-1, keepdim=True)
                 after_value = gripper[0](target_latent).gather(-1, command).squeeze(-1)
-                gripper_target = batch.rewards + batch.penalties + discounts * after_value
+                gripper_target = self._possible(batch.rewards + batch.penalties + discounts * after_value)
         latent = self.policy.observation(batch.observations, self.generator)
         values = self.critics(latent, batch.actions)
         losses = {"critic_loss": ((values - target) ** 2).mean()}
@@ -130,6 +136,12 @@ class SAC(Agent):
         self.step("critic", losses, batch)
         self._follow()
         return self.figures(losses | metrics)
+
+    def _possible(self, targets: torch.Tensor) -> torch.Tensor:
+        """Targets (N,), kept to the returns that there can be."""
+        if not self.settings.clip_targets or self.returns is None:
+            return targets
+        return targets.clamp(*self.returns.bounds(self.settings.discount))
 
     def _behind(self, every: torch.Tensor, chosen: torch.Tensor, commands: torch.Tensor) -> torch.Tensor:
         """How far (N,) commands are from being the best by a margin (Hester et al., DQfD, 2018)."""

@@ -34,6 +34,11 @@ class AgentSettings:
         spatial_features: learned embeddings of each channel's map (8 in the paper).
         bottleneck_dim: width of what remains of an image.
         dropout: of the embedded images, while the critic learns.
+        cnn_channels: of the layers of a CNN that is trained end to end, see `CNN`.
+        clip_targets: keep the critics' targets to the returns that the rewards seen so far allow
+            (see `Returns`); not in the paper.
+        policy_average_rate: share of the newest in the average over the policy's weights, which is
+            what is evaluated; 1 evaluates the newest (the paper's).
         imitation: weight of the squared distance to the actions of demonstrations and
             interventions in the policy's loss (0 in the paper).
         gripper_margin: by which, where there is `imitation`, a gripper command of a demonstration
@@ -64,6 +69,9 @@ class AgentSettings:
     spatial_features: int = ranged(8, 1, 1000)
     bottleneck_dim: int = ranged(256, 1, 10_000)
     dropout: float = ranged(0.1, 0.0, 0.9)
+    cnn_channels: tuple[int, ...] = field(default_factory=lambda: (32, 64, 128))
+    clip_targets: bool = False
+    policy_average_rate: float = ranged(1.0, 1e-6, 1.0)
     imitation: float = ranged(0.0, 0.0, 1000.0)
     gripper_margin: float = ranged(0.05, 0.0, 10.0)
     gripper_penalty: float = ranged(-0.02, -1.0, 0.0)
@@ -75,7 +83,7 @@ class AgentSettings:
         for name in _WHOLE:
             if type(getattr(self, name)) is not int:
                 raise ConfigError(f"AgentSettings.{name} is a whole number, got {getattr(self, name)!r}")
-        for name in ("hidden_dims", "bc_hidden_dims"):
+        for name in ("hidden_dims", "bc_hidden_dims", "cnn_channels"):
             widths = getattr(self, name)
             listed = isinstance(widths, list | tuple) and len(widths) > 0
             if not listed or not all(type(width) is int and width > 0 for width in widths):
@@ -102,6 +110,8 @@ PRESETS = {
         temperature_init=1e-4,
         target_entropy_scale=1.0,
         std_init=0.2,
+        clip_targets=True,
+        policy_average_rate=0.002,
         imitation=1.0,
     ),
 }
