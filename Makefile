@@ -60,12 +60,16 @@ $(VENV)/installed-for-tests: $(VENV)/installed | $(VENV)/system-for-tests
 $(VENV)/system: private MODULES := ensurepip:python3-venv
 $(VENV)/system: private LIBRARIES := libEGL.so.1:libegl1 libGL.so.1:libgl1 libusb-1.0.so.0:libusb-1.0-0
 
-# And for the tests: a display with keys, a SpaceMouse without hardware, a browser, and what
-# building pynput's evdev takes.
+# And for the tests: a display with keys, a SpaceMouse without hardware, a browser, what
+# building pynput's evdev takes, and ROS 1.
 $(VENV)/system-for-tests: private LIBRARIES := libhidapi-hidraw.so.0:libhidapi-hidraw0
 $(VENV)/system-for-tests: private PROGRAMS := Xvfb:xvfb xauth:xauth xdotool:xdotool \
 	umockdev-run:umockdev chromium:chromium cc:gcc
 $(VENV)/system-for-tests: private HEADERS := Python.h:python3-dev
+DIST := /usr/lib/python3/dist-packages
+$(VENV)/system-for-tests: private FILES := /usr/bin/roscore:python3-roslaunch /usr/lib/genpy/genmsg_py.py:python3-genpy \
+	/usr/share/std_msgs/msg:ros-std-msgs /usr/share/actionlib_msgs/msg:ros-actionlib-msgs \
+	$(foreach name,rospy dynamic_reconfigure geometry_msgs sensor_msgs actionlib_msgs,$(DIST)/$(name):python3-$(subst _,-,$(name)))
 
 # Once per environment; `make clean` has it looked for again.
 $(VENV)/system $(VENV)/system-for-tests:
@@ -84,6 +88,9 @@ $(VENV)/system $(VENV)/system-for-tests:
 	for pair in $(HEADERS); do \
 		[ -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_paths()["include"])')/$${pair%%:*}" ] \
 		|| missing="$$missing $${pair##*:}"; \
+	done; \
+	for pair in $(FILES); do \
+		[ -e "$${pair%%:*}" ] || missing="$$missing $${pair##*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then touch $@; exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from hilserl_envs.connect import connect
 from hilserl_envs.errors import (
     ActionError,
     ConfigError,
@@ -21,7 +22,7 @@ from hilserl_envs.errors import (
 )
 from hilserl_envs.images import fit_image
 from hilserl_envs.poses import displace, saturate
-from hilserl_envs.reset_motion import ResetMotion
+from hilserl_envs.reset_motion import ResetMotion, joint_reset_wanted
 from hilserl_envs.robot import ArmCommand, ArmState, Robot, RobotState, key_prefix
 from hilserl_envs.safety import WorkspaceBox
 from hilserl_envs.tasks import make_task
@@ -56,7 +57,7 @@ class FrankaEnv(gymnasium.Env):
 
     Args:
         task: a registered name, "module:Class", or a `Task`.
-        robot: "twin", or a `Robot`.
+        robot: "twin"; the URL of a robot server, or one per arm; or a `Robot`. See `connect`.
         obs: "pixels", "state" or "both"; the last two need the twin.
         render_mode: "rgb_array", "human" (a window on the twin, real time) or None.
         reset_mode: "teleport" puts twin and arm in place at once; "motion" moves the arm
@@ -70,6 +71,7 @@ class FrankaEnv(gymnasium.Env):
 
     Raises:
         ConfigError: a name or setting is wrong.
+        RobotError: a robot server does not answer.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": CONTROL_HZ}
@@ -77,7 +79,7 @@ class FrankaEnv(gymnasium.Env):
     def __init__(
         self,
         task: str | Task,
-        robot: str | Robot = "twin",
+        robot: str | Mapping[str, str] | Robot = "twin",
         obs: str = "pixels",
         render_mode: str | None = None,
         reset_mode: str = "teleport",
@@ -154,7 +156,7 @@ class FrankaEnv(gymnasium.Env):
         """
         self._check_open()
         super().reset(seed=seed)
-        joint_reset = _joint_reset_wanted(options)
+        joint_reset = joint_reset_wanted(options)
         goals = {
             name: self._boxes[name].clip(arm.sample_reset_pose(self.np_random)) for name, arm in self._arms()
         }
@@ -177,7 +179,7 @@ class FrankaEnv(gymnasium.Env):
         self.robot_state = self.robot.read()
         if self.render_mode == "human":
             self.render()
-        return self._observation(), self._info(self.task.succeeded(self.robot_state, scene))
+        return self._observation(), self._info(self._succeeded())
 
     def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
         """Move for one control step of 0.1 s.
@@ -197,13 +199,17 @@ class FrankaEnv(gymnasium.Env):
         with self._divergence_noticed():
             self.robot.wait(1 / CONTROL_HZ)
         self.robot_state = self.robot.read()
-        success = self.task.succeeded(self.robot_state, self.robot.scene)
+        success = self._succeeded()
         failure = not success and self.task.failed(self.robot_state, self.robot.scene)
         if self.render_mode == "human":
             self.render()
             time.sleep(max(0.0, 1 / CONTROL_HZ - (time.monotonic() - began)))
         terminated = failure or (success and self.ends_on_success)
         return self._observation(), float(success), terminated, False, self._info(success)
+
+    def _succeeded(self) -> bool:
+        told = self.robot_state.succeeded
+        return self.task.succeeded(self.robot_state, self.robot.scene) if told is None else told
 
     def render(self) -> np.ndarray | None:
         """A picture (height, width, 3) uint8 of the twin, or what a robot's cameras see."""
@@ -279,40 +285,6 @@ class FrankaEnv(gymnasium.Env):
     def _info(self, success: bool) -> dict:
         # "succeed" is the public code's name for it
         return {"is_success": success, "succeed": success}
-
-
-def connect(robot: str | Robot, task: Task, image_size: int = 128, timestep: float | None = None) -> Robot:
-    """The robot that an argument of `gym.make` names.
-
-    Raises:
-        ConfigError: not "twin" nor a `Robot`, or with other arms than the task's.
-    """
-    if isinstance(robot, str) and robot == "twin":
-        from hilserl_envs.twin.robot import TIMESTEP, TwinRobot
-
-        return TwinRobot(task, TIMESTEP if timestep is None else timestep, (image_size, image_size))
-    if not isinstance(robot, Robot):
-        raise ConfigError(
-            f"robot must be 'twin' or an object with the Robot protocol, got {robot!r}; this version has no "
-            "client for a robot server's URL"
-        )
-    if timestep is not None:
-        raise ConfigError("timestep is the twin's; leave it out with another robot")
-    if set(robot.arms) != set(task.arms):
-        raise ConfigError(f"the task needs arms {sorted(task.arms)}, the robot has {sorted(robot.arms)}")
-    return robot
-
-
-def _joint_reset_wanted(options: Mapping | None) -> bool:
-    """The only reset option there is; no other value than a bool moves an arm."""
-    if options is not None and not isinstance(options, Mapping):
-        raise ConfigError(f"options are a mapping such as {{'joint_reset': True}}, got {options!r}")
-    for name in options or {}:
-        check_name(name, ["joint_reset"], "reset option")
-    wanted = (options or {}).get("joint_reset", False)
-    if not isinstance(wanted, bool | np.bool_):
-        raise ConfigError(f"the option joint_reset is True or False, got {wanted!r}")
-    return bool(wanted)
 
 
 def _state_value(arm: ArmState, key: str, setup: ArmSetup) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The motion that brings real arms back to where episodes start, inside their boxes."""
+"""The motion that brings real arms back to where episodes start, inside their boxes; reset options."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hilserl_envs.errors import RobotError
+from hilserl_envs.errors import ActionError, ConfigError, RobotError, check_name
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.poses import displacement, quat_slerp
 from hilserl_envs.robot import ArmCommand, Robot
@@ -55,7 +55,13 @@ class ResetMotion:
 
     def _step(self, poses: Mapping[str, np.ndarray]) -> None:
         self._robot.command({n: ArmCommand(pose=self._boxes[n].clip(pose)) for n, pose in poses.items()})
-        self._robot.wait(STEP_SECONDS)
+        try:
+            self._robot.wait(STEP_SECONDS)
+        except ActionError as error:  # a robot server takes no pose far from where the arm is
+            raise RobotError(
+                f"the way to the reset pose is refused: {error}. See what blocks the arm; move it near its "
+                "workspace box by hand, or reset with options={'joint_reset': True}"
+            ) from error
 
     def _enter_boxes(self) -> None:
         """Bring arms that a joint reset or a hand left outside into their boxes, gently.
@@ -84,13 +90,29 @@ class ResetMotion:
             far = [name for name, goal in goals.items() if not _near(arms[name].tcp_pose, goal)]
             if not far:
                 return
-            self._robot.wait(STEP_SECONDS)
+            self._step(goals)  # told again: a robot may hold where nobody commands it for long
         left = displacement(arms[far[0]].tcp_pose, goals[far[0]])
         raise RobotError(
             f"arm {far[0]!r} stopped {1000 * np.linalg.norm(left[:3]):.0f} mm and "
             f"{np.linalg.norm(left[3:]):.2f} rad from its reset pose; see what blocks it, then reset again "
             "or with options={'joint_reset': True}"
         )
+
+
+def joint_reset_wanted(options: Mapping | None) -> bool:
+    """What the only option of a reset says; no other value than a bool moves an arm.
+
+    Raises:
+        ConfigError: another option or value.
+    """
+    if options is not None and not isinstance(options, Mapping):
+        raise ConfigError(f"options are a mapping such as {{'joint_reset': True}}, got {options!r}")
+    for name in options or {}:
+        check_name(name, ["joint_reset"], "reset option")
+    wanted = (options or {}).get("joint_reset", False)
+    if not isinstance(wanted, bool | np.bool_):
+        raise ConfigError(f"the option joint_reset is True or False, got {wanted!r}")
+    return bool(wanted)
 
 
 def _near(pose: np.ndarray, goal: np.ndarray) -> bool:

@@ -46,10 +46,15 @@ class ArmState:
 
 @dataclass(frozen=True)
 class RobotState:
-    """The arms at one instant, and the robot's clock [s]."""
+    """The arms at one instant, and the robot's clock [s].
+
+    `succeeded` is what the world itself says of the task: a twin behind a server sees more than
+    the arms. None where it does not know, as in the real one.
+    """
 
     time: float
     arms: Mapping[str, ArmState]
+    succeeded: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import ctypes.util
 import importlib.util
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,12 @@ def library(name: str, package: str) -> None:
     """Go on only where a shared library, such as "usb-1.0", is installed."""
     if ctypes.util.find_library(name) is None:
         _without(f"the library {name}: apt-get install {package}")
+
+
+def path(place: Path, package: str) -> None:
+    """Go on only where a file or folder of Debian's package is."""
+    if not place.exists():
+        _without(f"{place}: apt-get install {package}")
 
 
 def module(name: str, extra: str = "teleop") -> None:

@@ -14,6 +14,7 @@ def demo(folder, capsys) -> dict:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_from_demonstrations_to_a_table_and_no_step_twice(tmp_path, capsys):
     needs.module("torch", "agent")
     report = demo(tmp_path / "demo", capsys)

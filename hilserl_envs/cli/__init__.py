@@ -51,6 +51,7 @@ def _commands() -> dict[str, type[Command]]:
     from hilserl_envs.cli.label import Label
     from hilserl_envs.cli.record import Record
     from hilserl_envs.cli.replay import Replay
+    from hilserl_envs.cli.serve import Serve
     from hilserl_envs.cli.tasks import Tasks
     from hilserl_envs.cli.train import Train
 
@@ -65,6 +66,7 @@ def _commands() -> dict[str, type[Command]]:
         "label": Label,
         "record": Record,
         "replay": Replay,
+        "serve": Serve,
         "tasks": Tasks,
         "train": Train,
     }

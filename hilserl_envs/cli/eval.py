@@ -51,7 +51,7 @@ class Eval(Command):
     view: str = "auto"
     """Live view: auto, window, browser or none. auto shows nothing where no person acts."""
     robot: str | None = None
-    """What runs it: the twin, in this version; a run's own by default."""
+    """twin, or the URL of a robot server (left=URL,right=URL); a run's own by default."""
     reset_mode: str | None = None
     """teleport or motion: how the arm gets to its reset pose in the twin; teleport by default."""
     timestep: float | None = None

@@ -34,7 +34,7 @@ class SessionCommand(Command):
     seed: int = 0
     """Of the first episode; each next one has the next."""
     robot: str = "twin"
-    """What runs it: the twin, in this version."""
+    """twin, or the URL of a robot server; one per arm: left=URL,right=URL."""
     view: str = "auto"
     """Live view: auto, window, browser or none. auto shows nothing to the scripted expert."""
     image_format: str = "png"

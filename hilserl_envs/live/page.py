@@ -18,6 +18,7 @@ from hilserl_envs.errors import ActionError, ConfigError
 from hilserl_envs.images import fit_image
 from hilserl_envs.live.controls import Controls
 from hilserl_envs.live.status import MODES, Status
+from hilserl_envs.wire import parse_json
 
 MAX_BYTES = 16_384  # of a message; the longest honest one is a fifth of it
 FRAME_WAIT = 1.0  # how long a request for the next frame waits for one [s]
@@ -195,14 +196,7 @@ def _json_of(request: flask.Request) -> Any:
     body = request.stream.read(MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
         raise ActionError(f"a message has at most {MAX_BYTES} bytes")
-
-    def refuse(name: str) -> None:
-        raise ValueError(name)
-
-    try:
-        return json.loads(body, parse_constant=refuse)
-    except (ValueError, RecursionError):  # a UnicodeDecodeError is a ValueError too
-        raise ActionError("the body is not JSON") from None
+    return parse_json(body)
 
 
 def _refusal(code: int, message: str) -> flask.Response:

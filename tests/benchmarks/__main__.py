@@ -1,4 +1,4 @@
-"""Run the benchmarks named, or all."""
+"""Run the benchmarks named, or all that are not long."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from tests.benchmarks import (
     peer,
     recording,
     rendering,
+    round_trip,
+    soak,
     vector,
 )
 
@@ -29,13 +31,16 @@ BENCHMARKS = {
     "learning": learning,
     "peer": peer,
     "contact": contact,
+    "round_trip": round_trip,
+    "soak": soak,
 }
+LONG = ("soak",)  # some minutes: only where it is named
 
 
 def main(names: list[str]) -> int:
     """Print a line a result and a JSON line last; 1 if a promise is not kept."""
     results = []
-    for name in names or BENCHMARKS:
+    for name in names or [name for name in BENCHMARKS if name not in LONG]:
         for result in BENCHMARKS[check_name(name, BENCHMARKS, "benchmark")].run():
             bound = f"{'>=' if result.at_least else '<='} {result.target:g} {result.unit}"
             mark = "ok" if result.kept else "MISSED"

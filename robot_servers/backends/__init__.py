@@ -1,0 +1,72 @@
+"""What can be served: each backend is a function from `BackendSettings` to a `Station`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from hilserl_envs.errors import ConfigError, check_fields, check_name, ranged
+from hilserl_envs.tasks.task import Task
+from robot_servers.station import Station
+
+# Where each is made; imported when it is asked for, since most need packages of their own.
+BACKENDS: Mapping[str, str] = MappingProxyType(
+    {
+        "twin": "robot_servers.backends.twin:make_station",
+        "libfranka": "robot_servers.backends.libfranka:make_station",
+        "ros": "robot_servers.backends.ros:make_station",
+    }
+)
+
+
+@dataclass(frozen=True)
+class BackendSettings:
+    """What a backend is told; each takes what it needs.
+
+    Args:
+        task: whose arms, cameras and reset posture there are; the twin cannot do without.
+        robot_ip: addresses of the arms' control boxes: one, or left and right.
+        gripper: "franka", "robotiq" or "none".
+        gripper_address: of Robotiq grippers, HOST or HOST:PORT, one for each arm.
+        cameras: a file that says which cameras there are.
+        speed: how many times as fast as real time the twin runs.
+        image_size: height and width of the twin's images [pixels].
+        seed: of the twin's first arrangement of the task.
+
+    Raises:
+        ConfigError: a number out of range.
+    """
+
+    task: Task | None = None
+    robot_ip: tuple[str, ...] = ()
+    gripper: str = "franka"
+    gripper_address: tuple[str, ...] = ()
+    cameras: Path | None = None
+    speed: float = ranged(1.0, 0.01, 100.0)
+    image_size: int = ranged(128, 1, 4096)
+    seed: int = ranged(0, 0, 2**31)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_name(self.gripper, ("franka", "robotiq", "none"), "gripper")
+
+
+def make_station(backend: str, settings: BackendSettings) -> Station:
+    """The station of a backend, by name.
+
+    Raises:
+        ConfigError: no such backend, a package that it needs is missing, or its settings
+            make no sense.
+        RobotError: the robot does not answer.
+    """
+    module, _, function = BACKENDS[check_name(backend, BACKENDS, "robot")].partition(":")
+    try:
+        make = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the {backend} backend needs the module {error.name!r}, which is missing"
+        ) from error
+    return make(settings)

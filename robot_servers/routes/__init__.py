@@ -1,0 +1,1 @@
+"""The routes of the robot server: the public server's, our own, and streams."""

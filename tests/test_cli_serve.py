@@ -1,0 +1,76 @@
+"""Tests of `hilserl serve` and `python -m robot_servers`, as processes."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from hilserl_envs.cli import main
+
+FAST = ["--task", "RamInsertion", "--port", "0", "--speed", "2", "--image-size", "64"]
+
+
+def start(*args, module="robot_servers"):
+    """A server process, and the address that it prints."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    line = process.stdout.readline()
+    found = re.search(r"http://[\d.]+:\d+", line)
+    if found is None:
+        process.kill()
+        pytest.fail(f"no address in {line!r}: {process.communicate()[1]}")
+    return process, found.group()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_the_twin_until_it_is_asked_to_end(number):
+    process, url = start(*FAST, "--deadman", "0.3", "--max-jump", "0.05", "--json")
+    try:
+        about = requests.get(f"{url}/robot", timeout=10).json()
+        assert (about["backend"], about["task"], about["speed"]) == ("twin", "RamInsertion", 2.0)
+        assert about["deadman"] == 0.3 and about["limits"]["max_jump"] == 0.05
+        assert about["cameras"]["wrist_1"] == [64, 64]
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+        assert process.returncode == 0 and "Traceback" not in err
+        assert json.loads(out.splitlines()[-1]) == {"ok": True, "url": url}
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_token_file_is_made_and_asked_for(tmp_path):
+    path = tmp_path / "token"
+    args = [*FAST, "--token-file", str(path)]
+    process, url = start("serve", *args, module="hilserl_envs")
+    try:
+        token = path.read_text().strip()
+        assert requests.get(f"{url}/state", timeout=10).status_code == 401
+        key = {"Authorization": f"Bearer {token}"}
+        assert requests.get(f"{url}/state", headers=key, timeout=10).ok
+        assert token not in process.stdout.readline()  # terminals are seen, and logged
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--host", "0.0.0.0", "--task", "RamInsertion"], "give a --token-file"),
+        (["--task", "RamInsertio"], "RamInsertion"),
+        ([], "--task RamInsertion"),
+        (["--robot", "franka"], "unknown robot 'franka'"),
+        (["--task", "RamInsertion", "--box-low", "1", "1", "1"], "must be below its high corner"),
+        (["--task", "RamInsertion", "--speed", "0"], "speed"),
+        (["--task", "RamInsertion", "--deadman", "0"], "deadman"),
+    ],
+)
+def test_what_makes_no_sense_is_a_plain_word(args, message, capsys):
+    assert main(["serve", *args]) == 1
+    assert message in capsys.readouterr().err

@@ -1,0 +1,149 @@
+"""Tests of what a robot server lets through."""
+
+import contextlib
+import itertools
+
+import numpy as np
+import pytest
+
+from hilserl_envs.errors import ActionError, ConfigError, RobotError
+from hilserl_envs.impedance import Compliance
+from hilserl_envs.kinematics import PANDA, inverse_kinematics
+from hilserl_envs.poses import quat_multiply, rotvec_to_quat
+from hilserl_envs.tasks import TASKS
+from robot_servers.limits import GuardSettings, Refusal, changed_compliance, check_load
+
+DOWN = [1.0, 0.0, 0.0, 0.0]
+MEASURED = np.array([0.5, 0.0, 0.3, *DOWN])
+LIMITS = GuardSettings()
+
+
+@contextlib.contextmanager
+def refused(kind, match=None):
+    with pytest.raises(Refusal, match=match) as caught:
+        yield
+    assert caught.value.kind == kind
+
+
+def moved(by=(0, 0, 0), turn=(0, 0, 0)):
+    quat = quat_multiply(rotvec_to_quat(np.array(turn, float)), MEASURED[3:])
+    return np.concatenate([MEASURED[:3] + by, quat])
+
+
+def test_the_default_box_is_in_the_arms_reach_with_the_hand_down_but_for_its_edges():
+    grid = itertools.product(*np.linspace(LIMITS.box_low, LIMITS.box_high, 5).T)
+    reached = []
+    for position in grid:
+        try:
+            inverse_kinematics("panda", [*position, *DOWN])
+            reached.append(True)
+        except RobotError:
+            reached.append(False)
+    assert np.mean(reached) > 0.85
+
+
+@pytest.mark.parametrize("task", TASKS.values())
+def test_every_tasks_box_lies_in_the_default_box(task):
+    for arm in task().arms.values():
+        for corner in (arm.limits.low, arm.limits.high):
+            LIMITS.check_position("arm", np.array(corner))
+
+
+def test_a_near_pose_passes_and_has_a_quaternion_of_length_one():
+    pose = moved((0.03, 0, 0), (0, 0.1, 0))
+    pose[3:] *= 1.0005
+    checked = LIMITS.checked_pose("arm", pose, MEASURED)
+    np.testing.assert_array_equal(checked[:3], pose[:3])
+    assert abs(np.linalg.norm(checked[3:]) - 1) < 1e-12
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("side", ["box_low", "box_high"])
+def test_a_pose_outside_the_box_is_refused(axis, side):
+    measured, outward = MEASURED.copy(), 1 if side == "box_high" else -1
+    measured[axis] = getattr(LIMITS, side)[axis]
+    LIMITS.checked_pose("arm", measured, measured)
+    pose = measured.copy()
+    pose[axis] += 1e-6 * outward
+    with refused("pose_outside_box", "arm 'arm' must lie in the box"):
+        LIMITS.checked_pose("arm", pose, measured)
+
+
+@pytest.mark.parametrize(
+    "pose", [moved((0.0, 0.08, 0.07)), moved(turn=(0.4, 0.4, 0)), moved((0.05, 0, 0), (0, 0, 3.1))]
+)
+def test_a_jump_is_refused(pose):
+    with refused("jump_too_far", "go there in steps"):
+        LIMITS.checked_pose("arm", pose, MEASURED)
+
+
+def test_the_other_quaternion_of_the_same_orientation_is_no_jump():
+    pose = MEASURED.copy()
+    pose[3:] *= -1
+    LIMITS.checked_pose("arm", pose, MEASURED)
+
+
+def test_a_strong_wrench_is_refused():
+    LIMITS.check_wrench("arm", np.array([30, 30, 0, 5, 5, 0.0]))
+    for wrench in ([40, 40, 0, 0, 0, 0], [0, 0, 0, 0, 8, 8]):
+        with refused("wrench_too_strong", "at most 50 N and 10 Nm"):
+            LIMITS.check_wrench("arm", np.array(wrench, float))
+
+
+def test_joints_beyond_their_limits_or_out_of_the_box_are_refused():
+    LIMITS.check_joints("arm", np.array(PANDA.ready))
+    with refused("joints_outside_limits"):
+        LIMITS.check_joints("arm", np.array([0, 0, 0, 0.5, 0, 1.5, 0]))
+    backwards = np.array(PANDA.ready)
+    backwards[0] = 2.8
+    with refused("pose_outside_box"):
+        LIMITS.check_joints("arm", backwards)
+    # The FR3's sixth joint ends earlier.
+    with refused("joints_outside_limits"):
+        GuardSettings(arm_model="fr3").check_joints("arm", np.array([0, 0, 0, -2, 0, 0.3, 0]))
+
+
+def test_a_load_that_no_arm_carries_is_refused():
+    check_load(3.0, np.array([0, 0, 0.1]))
+    for mass, center in ((3.1, [0, 0, 0]), (-0.1, [0, 0, 0]), (1.0, [0, 0, 0.6])):
+        with refused("load_out_of_range"):
+            check_load(mass, np.array(center, float))
+
+
+def test_compliance_is_changed_in_part_and_clamped_as_the_public_controller_does():
+    before = Compliance(rotational_stiffness=100)
+    after, clamped = changed_compliance(
+        before,
+        {
+            "translational_stiffness": 7000,
+            "rotational_clip_x": 0.5,
+            "rotational_Ki": -1,
+            "rotational_damping": 9,
+        },
+    )
+    assert clamped == {"translational_stiffness": 6000, "rotational_clip_x": 0.1, "rotational_Ki": 0}
+    assert (after.rotational_stiffness, after.rotational_damping) == (100, 9)
+    assert after.translational_stiffness == 6000
+
+
+def test_unknown_parameters_and_odd_values_are_refused():
+    with refused("unknown_parameter", "no parameter 'stiffness'; known: translational_stiffness"):
+        changed_compliance(Compliance(), {"stiffness": 1})
+    for value in ("100", None, True, [1], 10**400):
+        with pytest.raises(ActionError, match="rotational_Ki must be a number"):
+            changed_compliance(Compliance(), {"rotational_Ki": value})
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"box_low": (0.7, 0, 0)}, "must be below"),
+        ({"deadman": 0}, "deadman"),
+        ({"max_jump": float("nan")}, "max_jump"),
+        ({"arm_model": "ur5"}, "arm_model"),
+        ({"box_lo": (0, 0, 0)}, "box_low"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        GuardSettings(**settings)
