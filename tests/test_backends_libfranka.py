@@ -27,6 +27,8 @@ from robot_servers.station import Station
 from tests import needs
 from tests.franka_simulator import CUBE, START, FrankaSimulator
 
+pytestmark = pytest.mark.slow
+
 # The simulated joints have more friction than real ones: 20 N stop 2 mm short of the target.
 STIFF = Compliance(translational_stiffness=4000, translational_damping=126, rotational_stiffness=250)
 DOWN = np.array([1.0, 0.0, 0.0, 0.0])
@@ -412,8 +414,6 @@ MOVE_FAR = """
 import sys, time
 import numpy as np
 from robot_servers.backends.libfranka import LibfrankaArm
-
-pytestmark = pytest.mark.slow
 arm = LibfrankaArm(sys.argv[1])
 pose = arm.read().tcp_pose
 print("moving", flush=True)

@@ -1,4 +1,4 @@
-"""Does the agent learn what imitation alone does not? `pytest -m slow`, four minutes."""
+"""Does the agent learn what imitation alone does not? `pytest -m learning`, some five minutes."""
 
 import json
 
@@ -10,16 +10,27 @@ from tests import needs
 EPISODES = 50
 
 
-@pytest.mark.slow
+@pytest.mark.learning
 def test_sac_learns_what_behaviour_cloning_does_not(tmp_path, capsys):
     needs.module("torch", "agent")
     demos, bc, sac = (str(tmp_path / name) for name in ("demos", "bc", "sac"))
-    train = ["train", "PickCube", "--obs", "state", "--demos", demos]
+    train = ["train", "RamInsertion", "--obs", "state", "--demos", demos]
     lines = [
-        ["record", "PickCube", "--device", "expert:noise=0.1", "--obs", "both", "--out", demos],
+        ["record", "RamInsertion", "--device", "expert:noise=0.1", "--obs", "both", "--out", demos],
         [*train, "--out", bc, "--algorithm", "bc", "--steps", "5000"],
-        [*train, "--out", sac, "--overseer", "--steps", "6000", "--sync"],
-        ["eval", "PickCube", "--policy", bc, sac, "--episodes", str(EPISODES), "--seed", "10000", "--json"],
+        [*train, "--out", sac, "--overseer", "--steps", "8000", "--sync"],
+        [
+            "eval",
+            "RamInsertion",
+            "--policy",
+            bc,
+            sac,
+            "--episodes",
+            str(EPISODES),
+            "--seed",
+            "10000",
+            "--json",
+        ],
     ]
     for line in lines:
         capsys.readouterr()
