@@ -1,4 +1,4 @@
-"""Make the pictures of the README: one per task from an expert's episode, the arm, the operator's page.
+"""Make the pictures of the README and the docs: one per task from an expert's episode, the arm, both pages.
 
 Run it again when a task or the arm looks different: python docs/make_pictures.py
 """
@@ -12,14 +12,17 @@ from pathlib import Path
 import gymnasium as gym
 import mujoco
 import numpy as np
+import requests
 from PIL import Image
 
 import hilserl_envs
 from hilserl_envs.images import fit_image, save_png
 from hilserl_envs.policies import ExpertPolicy
-from hilserl_envs.tasks import TASKS
+from hilserl_envs.tasks import TASKS, make_task
 from hilserl_envs.twin.rendering import Renderer
 from hilserl_envs.wrappers import LiveView
+from robot_servers.backends import BackendSettings
+from robot_servers.serve import open_server
 
 FOLDER = Path(__file__).parent / "images"
 SIZE = (480, 640)
@@ -27,6 +30,8 @@ DRAWN = (960, 1280)  # then halved: smoother edges
 # When an episode is worth a look, as a fraction of its steps.
 MOMENTS = {"PickCube": 0.85, "RamInsertion": 0.55}
 SEED = 1
+CONSOLE_EPISODES = 8  # half a minute, which its plots show
+PUSHING = 3.0  # [N]
 
 
 def picture_of_page() -> np.ndarray:
@@ -53,6 +58,33 @@ def picture_of_page() -> np.ndarray:
                 page.keyboard.up(key)
         picture = page.screenshot()
     env.close()
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+
+
+def picture_of_console() -> np.ndarray:
+    """The robot server's page, in Chromium, while an expert inserts one module after another."""
+    from playwright.sync_api import sync_playwright
+
+    server = open_server("twin", BackendSettings(task=make_task("RamInsertion")))
+    env = gym.make("hilserl/RamInsertion-v0", robot=server.url)
+    expert = ExpertPolicy(env)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = chromium.new_page(viewport={"width": 1280, "height": 960})
+        page.goto(server.url)
+        page.wait_for_selector("text=READY")
+        for seed in range(CONSOLE_EPISODES):
+            requests.post(f"{server.url}/twin/rearrange", json={"seed": seed}, timeout=10)
+            observation, _ = env.reset(seed=seed)
+            expert.start(seed)
+            over = False
+            while not over:
+                observation, _, terminated, truncated, _ = env.step(expert(observation))
+                pushing = seed == CONSOLE_EPISODES - 1 and observation["state"]["tcp_force"][2] > PUSHING
+                over = terminated or truncated or pushing
+        picture = page.screenshot()
+    env.close()
+    server.close()
     return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
 
 
@@ -108,6 +140,7 @@ def save(name: str, picture: np.ndarray) -> None:
 def main() -> None:
     save("arm", picture_of_arm())
     save("operator", picture_of_page())
+    save("console", picture_of_console())
     for env_id, task in TASKS.items():
         save(task.__name__, picture_of_task(env_id, MOMENTS.get(task.__name__, 0.7)))
 

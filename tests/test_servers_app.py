@@ -2,7 +2,6 @@
 
 import threading
 import time
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -250,8 +249,8 @@ def test_pages_may_load_nothing_foreign_and_be_framed_by_nobody(client):
 
 
 def test_the_console_is_served_and_nothing_beside_it(client):
-    if resources.files("robot_servers").joinpath("console/index.html").is_file():
-        assert "text/html" in client.get("/").headers["Content-Type"]
+    assert "text/html" in client.get("/").headers["Content-Type"]
+    assert "text/javascript" in client.get("/console/console.js").headers["Content-Type"]
     for path in ("/console/../app.py", "/console/%2e%2e/app.py", "/console//etc/passwd"):
         client.refused(404, "not_found", "get", path)
 

@@ -25,7 +25,7 @@ def routes_of(server):
     """Method and path of every route that the app has."""
     for rule in server.app.url_map.iter_rules():
         for method in rule.methods - {"HEAD", "OPTIONS"}:
-            yield method.lower(), str(rule.rule).replace("<name>", "{name}")
+            yield method.lower(), str(rule.rule).replace("<path:name>", "{name}")
 
 
 def described(server):
@@ -34,7 +34,7 @@ def described(server):
 
 
 def test_every_route_is_described_and_no_other():
-    console = ("get", "/console/<path:name>")
+    console = ("get", "/console/{name}")
     with twin_server() as server:
         assert set(routes_of(server)) - {console} == described(server)
     with fake_server(arms=("left", "right")) as server:

@@ -62,7 +62,7 @@ def own_routes(guard: Guard, info: ServerInfo) -> flask.Blueprint:
     handlers = _Handlers(guard, info)
     for path in ("/robot", "/state", "/configure", "/health", "/cameras"):
         routes.get(path)(getattr(handlers, f"get{path.replace('/', '_')}"))
-    routes.get("/cameras/<name>.jpg")(handlers.picture)
+    routes.get("/cameras/<path:name>.jpg")(handlers.picture)
     for path in (
         "/step",
         "/configure",

@@ -57,7 +57,7 @@ def stream_routes(guard: Guard, state: Callable[[], dict[str, Any]]) -> flask.Bl
 
         return streaming(parts(), "text/event-stream")
 
-    @routes.get("/cameras/<name>.mjpg")
+    @routes.get("/cameras/<path:name>.mjpg")
     def film(name: str) -> flask.Response:
         if name not in guard.station.eyes:
             known = ", ".join(guard.station.eyes) or "none"
