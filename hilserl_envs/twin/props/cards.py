@@ -1,4 +1,4 @@
-"""Props that tasks compose: blocks, cards and the slots they go into.
+"""Cards with an edge connector and the slots they go into.
 
 All sizes are in metres. Working surfaces have the stiff contacts of `shapes.STIFF_CONTACT`.
 """
@@ -12,40 +12,14 @@ import mujoco
 import numpy as np
 
 from hilserl_envs.poses import xyzw_to_wxyz
+from hilserl_envs.twin.props.looks import CHIP, CIRCUIT_GREEN, GOLD, IVORY, PLASTIC
+from hilserl_envs.twin.props.solids import BOX, CAPSULE, FIRM_GRIP, GRIPPABLE, SEEN, SOLID, UNSEEN
 from hilserl_envs.twin.shapes import ARM_BITS, SCENE_BIT, STIFF_CONTACT
 
-_BOX, _CAPSULE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
-_SOLID = {"contype": SCENE_BIT, "conaffinity": SCENE_BIT, **STIFF_CONTACT}
-_UNSEEN = 3  # a geom group that is not drawn
-_SEEN = {"contype": 0, "conaffinity": 0, "mass": 0}
 CARD_BIT = 8  # collision group of cards: they meet props, scene and each other, not the arms
-_GRIPPABLE = {"friction": (1.0, 0.01, 0.0002), "condim": 4}
-# Friction in MuJoCo is soft: what fingers hold creeps under load, the faster the lower the
-# impedance. A memory module that takes 10 N and 0.7 Nm turns by 0.03 degrees a second in
-# them with this one, by 3 with that of STIFF_CONTACT. The damping ratio lets the pads give
-# way by 0.1 mm under full force: were it 1, a knock could lift them off for one step, in
-# which the unopposed servo drives them in by 0.6 mm.
-FIRM_GRIP = {"solref": (0.002, 10.0), "solimp": (0.9995, 0.9999, 0.0005, 0.5, 2.0)}
-
-# Sliding, torsional, rolling; fingers add that contacts resist torsion (their condim of 4).
-BLOCK_FRICTION = (1.0, 0.01, 0.0002)
 LATCH_OPEN = 0.5  # [rad]
 WALL = 0.003  # thickness of a socket's walls [m]
 FOOT_RADIUS = 0.0008  # of a latch's foot [m]
-
-PLASTIC, IVORY, GOLD = (0.16, 0.16, 0.19, 1), (0.90, 0.89, 0.84, 1), (0.90, 0.72, 0.25, 1)
-CIRCUIT_GREEN, BOARD_GREEN = (0.13, 0.52, 0.25, 1), (0.10, 0.36, 0.27, 1)
-CHIP, METAL = (0.09, 0.09, 0.10, 1), (0.72, 0.73, 0.75, 1)
-
-
-def add_block(spec: mujoco.MjSpec, name: str, half_size: tuple, mass: float, rgba: tuple) -> mujoco.MjsBody:
-    """A free box that fingers can hold."""
-    body = spec.worldbody.add_body(name=name, pos=[0.5, 0, half_size[2]])
-    body.add_freejoint(name=name)
-    body.add_geom(
-        name=name, type=_BOX, size=half_size, mass=mass, rgba=rgba, friction=BLOCK_FRICTION, **_SOLID
-    )
-    return body
 
 
 @dataclass(frozen=True)
@@ -119,30 +93,30 @@ def add_card(spec: mujoco.MjSpec, name: str, card: Card) -> mujoco.MjsBody:
     body = spec.worldbody.add_body(name=name, pos=[0.5, 0, 0.3])
     body.add_freejoint(name=name)
     half_length, bottom = card.length / 2, -card.height / 2
-    gripped = {"contype": 0, "conaffinity": sum(ARM_BITS), "priority": 1, **_GRIPPABLE, **FIRM_GRIP}
+    gripped = {"contype": 0, "conaffinity": sum(ARM_BITS), "priority": 1, **GRIPPABLE, **FIRM_GRIP}
     solid = {"contype": CARD_BIT, "conaffinity": SCENE_BIT | CARD_BIT, "mass": 0, **STIFF_CONTACT}
 
     def plate(low_x, high_x, low_z, high_z, half_thickness=card.thickness / 2, **settings):
         middle = [(low_x + high_x) / 2, 0, (low_z + high_z) / 2]
         half_size = [(high_x - low_x) / 2, half_thickness, (high_z - low_z) / 2]
-        body.add_geom(type=_BOX, pos=middle, size=half_size, **settings)
+        body.add_geom(type=BOX, pos=middle, size=half_size, **settings)
 
-    plate(-half_length, half_length, bottom, -bottom, mass=card.mass, group=_UNSEEN, **gripped)
+    plate(-half_length, half_length, bottom, -bottom, mass=card.mass, group=UNSEEN, **gripped)
     notch_low, notch_high = bottom + card.notch_height, bottom + card.notch_height + card.notch_size
     strip, inner = bottom + card.contact_height, half_length - card.notch_depth
     for low, high in (
         (-half_length, card.key_offset - card.key_width / 2),
         (card.key_offset + card.key_width / 2, half_length),
     ):
-        plate(low, high, bottom, notch_low, group=_UNSEEN, **solid)
-        plate(low, high, bottom, strip, rgba=GOLD, **_SEEN)
+        plate(low, high, bottom, notch_low, group=UNSEEN, **solid)
+        plate(low, high, bottom, strip, rgba=GOLD, **SEEN)
     plate(-half_length, half_length, notch_high, -bottom, rgba=CIRCUIT_GREEN, **solid)
-    plate(-inner, inner, notch_low, notch_high, rgba=CIRCUIT_GREEN, **_SEEN)
-    plate(-half_length, half_length, strip, notch_low, rgba=CIRCUIT_GREEN, **_SEEN)
+    plate(-inner, inner, notch_low, notch_high, rgba=CIRCUIT_GREEN, **SEEN)
+    plate(-half_length, half_length, strip, notch_low, rgba=CIRCUIT_GREEN, **SEEN)
     half_chip, low, high = 0.035 * card.length, -0.05 * card.height, 0.3 * card.height
     for x in np.linspace(-0.4, 0.4, 6) * card.length:
         if abs(x) > card.grip_half_width:
-            plate(x - half_chip, x + half_chip, low, high, card.thickness / 2 + 0.0004, rgba=CHIP, **_SEEN)
+            plate(x - half_chip, x + half_chip, low, high, card.thickness / 2 + 0.0004, rgba=CHIP, **SEEN)
     for side, sign in (("left", -1), ("right", 1)):
         end = [sign * half_length, 0, bottom]
         body.add_site(name=f"{name}_edge_{side}", pos=end, size=[0.001, 0, 0], group=4)
@@ -160,14 +134,14 @@ def add_slot(
     """
     body = spec.worldbody.add_body(name=name, pos=pose_in_world[:3], quat=xyzw_to_wxyz(pose_in_world[3:]))
     # By its priority the slot's friction counts, not the larger one of slot and card.
-    contact = {**_SOLID, "friction": [slot.friction, 0.005, 0.0001], "priority": 1}
+    contact = {**SOLID, "friction": [slot.friction, 0.005, 0.0001], "priority": 1}
     half_gap, half_length = (card.thickness + slot.clearance) / 2, (card.length + slot.end_clearance) / 2
     top = slot.floor + slot.depth
     tower_top, tower_width = top + slot.tower_height, half_gap + 1.1 * WALL
 
     def box(x, y, half_x, half_y, low, high, rgba, **settings):
         size = [half_x, half_y, (high - low) / 2]
-        body.add_geom(type=_BOX, pos=[x, y, (low + high) / 2], size=size, rgba=rgba, **settings, **contact)
+        body.add_geom(type=BOX, pos=[x, y, (low + high) / 2], size=size, rgba=rgba, **settings, **contact)
 
     box(0, 0, half_length, half_gap, 0, slot.floor, PLASTIC)
     key_top = slot.floor + slot.key_height
@@ -200,7 +174,7 @@ def _add_chamfer(
         pos, size, quat = [0, sign * out, up], [half_width, thickness / 2, length / 2], [cos, -sin, 0, 0]
     else:
         pos, size, quat = [sign * out, 0, up], [thickness / 2, half_width, length / 2], [cos, 0, sin, 0]
-    body.add_geom(type=_BOX, pos=pos, size=size, quat=quat, rgba=rgba, **contact)
+    body.add_geom(type=BOX, pos=pos, size=size, quat=quat, rgba=rgba, **contact)
 
 
 def _add_latch(spec, socket, name, card, slot, half_length, sign, contact) -> None:
@@ -225,32 +199,12 @@ def _add_latch(spec, socket, name, card, slot, half_length, sign, contact) -> No
     half_width = card.thickness / 2
     for (x, _, z), radius in ((foot, FOOT_RADIUS), (hook, hook_radius)):
         lever.add_geom(
-            type=_CAPSULE, fromto=[x, -half_width, z, x, half_width, z], size=[radius, 0, 0], rgba=IVORY,
+            type=CAPSULE, fromto=[x, -half_width, z, x, half_width, z], size=[radius, 0, 0], rgba=IVORY,
             mass=0.0005, **contact,
         )  # fmt: skip
     for pos, size in (
         ([0, 0, reach / 2], [0.0015, 0.0035, reach / 2 + 0.003]),
         ([-sign * hook_in / 2, 0, reach + 0.001], [hook_in / 2, 0.0025, hook_radius]),
     ):
-        lever.add_geom(type=_BOX, pos=pos, size=size, rgba=IVORY, **{**_SEEN, "mass": 0.0005})
+        lever.add_geom(type=BOX, pos=pos, size=size, rgba=IVORY, **{**SEEN, "mass": 0.0005})
     spec.add_exclude(bodyname1=socket.name, bodyname2=name)
-
-
-def add_board(spec: mujoco.MjSpec, name: str, half_size: tuple, pos: tuple) -> None:
-    """A circuit board lying on the table, its upper face at pos[2] + half_size[2].
-
-    Parts stand along its long sides; two thirds of its width, in the middle, are free.
-    """
-    half_x, half_y, half_z = half_size
-    spec.worldbody.add_geom(name=name, type=_BOX, pos=pos, size=half_size, rgba=BOARD_GREEN, **_SOLID)
-    for x, y, size, rgba in (
-        (0.45, 0.82, (0.016, 0.013, 0.0020), METAL),
-        (-0.15, 0.84, (0.005, 0.005, 0.0030), CHIP),
-        (-0.30, 0.84, (0.005, 0.005, 0.0030), CHIP),
-        (-0.45, 0.84, (0.005, 0.005, 0.0030), CHIP),
-        (-0.75, 0.80, (0.012, 0.010, 0.0012), CHIP),
-        (0.70, -0.82, (0.009, 0.012, 0.0012), CHIP),
-        (-0.55, -0.84, (0.030, 0.005, 0.0040), IVORY),
-    ):
-        place = [pos[0] + x * half_x, pos[1] + y * half_y, pos[2] + half_z + size[2]]
-        spec.worldbody.add_geom(type=_BOX, pos=place, size=size, rgba=rgba, **_SOLID)

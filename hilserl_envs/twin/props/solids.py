@@ -1,0 +1,19 @@
+"""What the geoms of props are made of: who meets whom, and how firmly."""
+
+import mujoco
+
+from hilserl_envs.twin.shapes import SCENE_BIT, STIFF_CONTACT
+
+BOX, CAPSULE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
+SOLID = {"contype": SCENE_BIT, "conaffinity": SCENE_BIT, **STIFF_CONTACT}
+UNSEEN = 3  # a geom group that is not drawn
+SEEN = {"contype": 0, "conaffinity": 0, "mass": 0}  # drawn, and nothing else
+# Sliding, torsional, rolling; fingers add that contacts resist torsion (their condim of 4).
+BLOCK_FRICTION = (1.0, 0.01, 0.0002)
+GRIPPABLE = {"friction": BLOCK_FRICTION, "condim": 4}
+# Friction in MuJoCo is soft: what fingers hold creeps under load, the faster the lower the
+# impedance. A memory module that takes 10 N and 0.7 Nm turns by 0.03 degrees a second in
+# them with this one, by 3 with that of STIFF_CONTACT. The damping ratio lets the pads give
+# way by 0.1 mm under full force: were it 1, a knock could lift them off for one step, in
+# which the unopposed servo drives them in by 0.6 mm.
+FIRM_GRIP = {"solref": (0.002, 10.0), "solimp": (0.9995, 0.9999, 0.0005, 0.5, 2.0)}
