@@ -20,17 +20,16 @@ from hilserl_envs.errors import (
     check_array,
     check_name,
 )
-from hilserl_envs.images import fit_image
+from hilserl_envs.observation import OBSERVATIONS, ObservationView
 from hilserl_envs.poses import displace, saturate
 from hilserl_envs.reset_motion import ResetMotion, joint_reset_wanted
-from hilserl_envs.robot import ArmCommand, ArmState, Robot, RobotState, key_prefix
+from hilserl_envs.robot import ArmCommand, Robot, RobotState
 from hilserl_envs.safety import WorkspaceBox
 from hilserl_envs.tasks import make_task
-from hilserl_envs.tasks.setup import STATE_SIZES, ArmSetup
+from hilserl_envs.tasks.setup import ArmAction, ArmSetup
 from hilserl_envs.tasks.task import Task
 
 CONTROL_HZ = 10
-OBSERVATIONS = ("pixels", "state", "both")
 RESET_MODES = ("teleport", "motion")
 # A gripper action beyond this closes (negative) or opens (positive); between, it stays.
 GRIPPER_THRESHOLD = 0.5
@@ -45,13 +44,17 @@ class FrankaEnv(gymnasium.Env):
         `tcp_force` (3,) [N], `tcp_torque` (3,)
         [Nm] in the TCP's axes; `gripper_pose` (1,); `q`, `dq` (7,): those that the task
         uses, float32, under `left/`, `right/` with two arms. With obs "state" or "both"
-        also the twin's privileged `{object}_pose` (7,) in each arm's base frame.
+        also the twin's privileged `{object}_pose` (7,) in each arm's base frame, and the
+        task's `measures`.
         `images`: 128x128x3 uint8 RGB by camera; absent with obs "state".
 
     Action: Box(-1, 1), per arm a displacement of the measured TCP along the base's axes
     (3,), a rotation vector (3,), and where the task has one a gripper command (below
     -0.5 closes, above 0.5 opens). Displacement and rotation are each shortened to
-    length 1, so that a turned frame changes nothing, then scaled by the task.
+    length 1, so that a turned frame changes nothing, then scaled by the task. A dynamic
+    task has some components of a feed-forward wrench instead, along the base's axes,
+    shortened and scaled in the same way; what would push the arm further out of its box
+    is left out.
 
     `reset(options={"joint_reset": True})` first drives the joints to their reset posture.
 
@@ -116,36 +119,18 @@ class FrankaEnv(gymnasium.Env):
             raise ConfigError(
                 f"the robot lacks cameras {sorted(missing)}; it has {sorted(self.robot.cameras)}"
             )
-        self._image_size = (image_size, image_size)
+        self._view = ObservationView(self.task, self.robot, self.obs_mode, image_size)
         self._boxes = {
             name: WorkspaceBox(arm.limits, np.array(arm.reset_pose[3:]))
             for name, arm in self.task.arms.items()
         }
         self._reset_motion = ResetMotion(self.robot, self.task, self._boxes)
-        self._prefixes = {name: key_prefix(name, self.task.arms) for name in self.task.arms}
         self.action_layout = self.task.action_layout
         self.action_space = spaces.Box(-1.0, 1.0, (self.action_layout[-1].stop,), np.float32)
-        self.observation_space = self._make_observation_space()
+        self.observation_space = self._view.space
         self._started = self._closed = False
+        self._steps = 0
         self.robot_state: RobotState = self.robot.read()
-
-    def _make_observation_space(self) -> spaces.Dict:
-        sizes = {
-            f"{p}{key}": STATE_SIZES[key] for p in self._prefixes.values() for key in self.task.state_keys
-        }
-        if self.obs_mode != "pixels":
-            sizes |= {f"{p}{name}_pose": 7 for p in self._prefixes.values() for name in self.task.objects}
-        state = {
-            key: spaces.Box(0.0, 1.0, (1,), np.float32)
-            if key.rpartition("/")[2] == "gripper_pose"
-            else spaces.Box(-np.inf, np.inf, (size,), np.float32)
-            for key, size in sizes.items()
-        }
-        space = {"state": spaces.Dict(state)}
-        if self.obs_mode != "state":
-            image = spaces.Box(0, 255, (*self._image_size, 3), np.uint8)
-            space["images"] = spaces.Dict({name: image for name in self.task.cameras})
-        return spaces.Dict(space)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[dict, dict]:
         """Start an episode. Options: `joint_reset` (bool).
@@ -160,11 +145,14 @@ class FrankaEnv(gymnasium.Env):
         goals = {
             name: self._boxes[name].clip(arm.sample_reset_pose(self.np_random)) for name, arm in self._arms()
         }
-        scene = self.robot.scene
+        scene, self._steps = self.robot.scene, 0
+        if scene is None and not self._started:
+            self._load()
         teleport = scene is not None and (self.reset_mode == "teleport" or not self._started)
         with self._divergence_noticed():
             if teleport:
                 scene.reset()
+                self._load()
                 self._configure("compliance")
                 scene.teleport(goals, {name: arm.gripper_at_reset for name, arm in self._arms()})
                 self.task.arrange(scene, self.np_random, in_motion=False)
@@ -179,7 +167,7 @@ class FrankaEnv(gymnasium.Env):
         self.robot_state = self.robot.read()
         if self.render_mode == "human":
             self.render()
-        return self._observation(), self._info(self._succeeded())
+        return self._view.read(self.robot_state), self._info(self._succeeded())
 
     def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
         """Move for one control step of 0.1 s.
@@ -192,22 +180,29 @@ class FrankaEnv(gymnasium.Env):
         action = check_array(action, self.action_space.shape, "an action", ActionError)
         self.robot.command(
             {
-                name: self._to_command(name, arm, action[layout.start : layout.stop])
+                name: self._to_command(name, arm, layout, action)
                 for (name, arm), layout in zip(self._arms(), self.action_layout, strict=True)
             }
         )
         with self._divergence_noticed():
             self.robot.wait(1 / CONTROL_HZ)
         self.robot_state = self.robot.read()
+        self._steps += 1
         success = self._succeeded()
-        failure = not success and self.task.failed(self.robot_state, self.robot.scene)
+        if self.task.judged_at_end:
+            terminated = self._steps == self.task.horizon and self.ends_on_success
+        elif success:
+            terminated = self.ends_on_success
+        else:
+            terminated = self.task.failed(self.robot_state, self.robot.scene)
         if self.render_mode == "human":
             self.render()
             time.sleep(max(0.0, 1 / CONTROL_HZ - (time.monotonic() - began)))
-        terminated = failure or (success and self.ends_on_success)
-        return self._observation(), float(success), terminated, False, self._info(success)
+        return self._view.read(self.robot_state), float(success), terminated, False, self._info(success)
 
     def _succeeded(self) -> bool:
+        if self.task.judged_at_end and self._steps < self.task.horizon:
+            return False
         told = self.robot_state.succeeded
         return self.task.succeeded(self.robot_state, self.robot.scene) if told is None else told
 
@@ -223,7 +218,7 @@ class FrankaEnv(gymnasium.Env):
             return None
         if scene is not None:
             return scene.render()
-        return np.concatenate(list(self._images().values()), axis=1)
+        return np.concatenate(list(self._view.images().values()), axis=1)
 
     def close(self) -> None:
         """Release robot, windows and renderers; safe to call twice."""
@@ -246,54 +241,31 @@ class FrankaEnv(gymnasium.Env):
     def _arms(self):
         return self.task.arms.items()
 
-    def _to_command(self, name: str, arm: ArmSetup, action: np.ndarray) -> ArmCommand:
-        measured = self.robot_state.arms[name].tcp_pose
-        shift = arm.translation_scale * saturate(action[:3], 1.0)
-        turn = arm.rotation_scale * saturate(action[3:6], 1.0)
+    def _to_command(self, name: str, arm: ArmSetup, layout: ArmAction, action: np.ndarray) -> ArmCommand:
+        measured, box = self.robot_state.arms[name].tcp_pose, self._boxes[name]
+        six = layout.six(action[layout.motion])
+        linear, angular = saturate(six[:3], 1.0), saturate(six[3:], 1.0)
         gripper = None
-        if arm.gripper and abs(action[6]) > GRIPPER_THRESHOLD:
-            gripper = 1.0 if action[6] > 0 else 0.0
-        return ArmCommand(pose=self._boxes[name].clip(displace(measured, shift, turn)), gripper=gripper)
+        if arm.gripper and abs(action[layout.stop - 1]) > GRIPPER_THRESHOLD:
+            gripper = 1.0 if action[layout.stop - 1] > 0 else 0.0
+        if arm.wrench_axes:
+            wrench = np.concatenate([arm.force_scale * linear, arm.torque_scale * angular])
+            return ArmCommand(wrench=box.restrain(measured, wrench), gripper=gripper)
+        target = displace(measured, arm.translation_scale * linear, arm.rotation_scale * angular)
+        return ArmCommand(pose=box.clip(target), gripper=gripper)
 
     def _configure(self, which: str) -> None:
         self.robot.configure({name: getattr(arm, which) for name, arm in self._arms()})
+
+    def _load(self) -> None:
+        for name, arm in self._arms():
+            if (load := arm.load) is not None:
+                self.robot.load(name, load.mass, np.array(load.center), np.diag(load.inertia))
 
     def _joint_reset(self) -> None:
         self._configure("reset_compliance")
         self.robot.reset_joints({name: self.task.reset_q(name) for name in self.task.arms})
 
-    def _observation(self) -> dict:
-        state = {}
-        for name, prefix in self._prefixes.items():
-            arm = self.robot_state.arms[name]
-            for key in self.task.state_keys:
-                state[prefix + key] = _state_value(arm, key, self.task.arms[name])
-        if self.obs_mode != "pixels":
-            for name, prefix in self._prefixes.items():
-                for thing in self.task.objects:
-                    pose = self.robot.scene.pose_in_base(thing, name)
-                    state[f"{prefix}{thing}_pose"] = pose.astype(np.float32)
-        observation = {"state": state}
-        if self.obs_mode != "state":
-            observation["images"] = self._images()
-        return observation
-
-    def _images(self) -> dict[str, np.ndarray]:
-        captured = self.robot.capture()
-        return {name: fit_image(captured[name], self._image_size) for name in self.task.cameras}
-
     def _info(self, success: bool) -> dict:
         # "succeed" is the public code's name for it
         return {"is_success": success, "succeed": success}
-
-
-def _state_value(arm: ArmState, key: str, setup: ArmSetup) -> np.ndarray:
-    """Observation of one key, float32.
-
-    Of a pose's two quaternions, the one nearer to that of the reset pose: it jumps only
-    half a turn away from there, where the box does not reach.
-    """
-    value = np.array(getattr(arm, key), dtype=np.float32, ndmin=1)
-    if key == "tcp_pose" and np.dot(value[3:], setup.reset_pose[3:]) < 0:
-        value[3:] *= -1
-    return value

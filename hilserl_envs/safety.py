@@ -69,6 +69,8 @@ class WorkspaceBox:
         self._reset_quat = quat_normalize(quat)
         self._low, self._high = np.array(limits.low), np.array(limits.high)
         self._rotation = np.array(limits.rotation)
+        self._low6 = np.concatenate([self._low, -self._rotation])
+        self._high6 = np.concatenate([self._high, self._rotation])
 
     def turn(self, pose: np.ndarray) -> np.ndarray:
         """Rotation vector (3,) [rad], base frame, from the reset orientation to `pose`."""
@@ -102,6 +104,17 @@ class WorkspaceBox:
         if not np.array_equal(inside, turn):
             clipped[3:] = quat_multiply(rotvec_to_quat(inside), self._reset_quat)
         return clipped
+
+    def restrain(self, pose: np.ndarray, wrench: np.ndarray) -> np.ndarray:
+        """The wrench (6,) without what pushes or turns an arm at `pose` (7,) further out of the box.
+
+        Args:
+            pose: measured.
+            wrench: force, then torque, that the arm is to exert, along the base's axes.
+        """
+        where = np.concatenate([pose[:3], self.turn(pose)])
+        outwards = np.where(where > self._high6, wrench > 0, (where < self._low6) & (wrench < 0))
+        return np.where(outwards, 0.0, wrench)
 
 
 def _check_pose(pose: np.ndarray) -> None:

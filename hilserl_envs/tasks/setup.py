@@ -30,15 +30,17 @@ STATE_SIZES = {
 
 # Of an arm's motion in an action: displacement, then rotation vector.
 AXES = ("x", "y", "z", "rx", "ry", "rz")
+# Of a feed-forward wrench along the base's axes: force, then torque.
+WRENCH_AXES = ("fx", "fy", "fz", "tx", "ty", "tz")
 
 
 class ArmAction(NamedTuple):
-    """Where one arm's numbers are in an action: xyz and rotation vector, then a gripper."""
+    """Where one arm's numbers are in an action: a motion or a wrench, then a gripper."""
 
     prefix: str  # of the arm's observation keys
     start: int
     gripper: bool
-    axes: tuple[str, ...] = AXES  # those of the motion that are there, in this order
+    axes: tuple[str, ...] = AXES  # those of AXES or of WRENCH_AXES that are there, in this order
 
     @property
     def name(self) -> str:
@@ -47,8 +49,30 @@ class ArmAction(NamedTuple):
 
     @property
     def motion(self) -> slice:
-        """The numbers of the motion: six, unless axes were left out."""
+        """The numbers of the motion or wrench: six, unless axes were left out."""
         return slice(self.start, self.start + len(self.axes))
+
+    @property
+    def is_wrench(self) -> bool:
+        """Whether the arm is driven by a feed-forward wrench."""
+        return set(self.axes) <= set(WRENCH_AXES) and bool(self.axes)
+
+    def six(self, numbers: np.ndarray) -> np.ndarray:
+        """All six numbers of a motion or wrench, from those that the action has."""
+        if len(self.axes) == 6:
+            return numbers
+        whole = np.zeros(6)
+        whole[self._places] = numbers
+        return whole
+
+    def part(self, six: np.ndarray) -> np.ndarray:
+        """The numbers that the action has, from all six."""
+        return six if len(self.axes) == 6 else six[self._places]
+
+    @property
+    def _places(self) -> list[int]:
+        known = WRENCH_AXES if self.is_wrench else AXES
+        return [known.index(axis) for axis in self.axes]
 
     @property
     def stop(self) -> int:
@@ -113,6 +137,28 @@ def _wrist_camera(prefix: str, side: float) -> Camera:
 
 @checked_names
 @dataclass(frozen=True)
+class Load:
+    """What an arm carries for good: a tool on its hand. The arm compensates its weight.
+
+    Args:
+        mass: [kg].
+        center: of its mass, from the flange in the flange's axes [m].
+        inertia: about its centre, along those axes [kg m^2].
+
+    Raises:
+        ConfigError: a negative mass or inertia.
+    """
+
+    mass: float = ranged(0.0, 0.0, 3.0)
+    center: Vector = (0.0, 0.0, 0.0)
+    inertia: tuple[float, float, float] = ranged((0.0, 0.0, 0.0), 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@checked_names
+@dataclass(frozen=True)
 class ArmSetup:
     """One arm's part in a task. Poses are xyz [m] + quat_xyzw in the arm's base frame.
 
@@ -125,6 +171,10 @@ class ArmSetup:
             reset pose, [m] and [rad] about the base's axes.
         translation_scale, rotation_scale: displacement [m] and turn [rad] of an action
             of length 1.
+        wrench_axes: those of `WRENCH_AXES` that an action holds in the place of a motion: the
+            task is dynamic. The equilibrium pose then stays where the episode started.
+        force_scale, torque_scale: force [N] and torque [Nm] of an action of length 1, there.
+        load: what the arm carries for good; None for nothing.
         gripper: whether the action holds a gripper command.
         gripper_at_reset: opening, 1 open; 0 keeps squeezing what the arm holds.
         base_pose: of the arm's base in the twin's world.
@@ -143,6 +193,10 @@ class ArmSetup:
     rotation_range: Vector = (0.0, 0.0, 0.0)
     translation_scale: float = 0.01
     rotation_scale: float = 0.06
+    wrench_axes: tuple[str, ...] = ()
+    force_scale: float = 10.0
+    torque_scale: float = 1.0
+    load: Load | None = None
     gripper: bool = False
     gripper_at_reset: float = 1.0
     base_pose: Pose = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
@@ -161,9 +215,17 @@ class ArmSetup:
             object.__setattr__(self, name, tuple(values.tolist()))
         if not isinstance(self.gripper, bool):
             raise ConfigError(f"ArmSetup.gripper is True or False, got {self.gripper!r}")
-        for name in ("translation_scale", "rotation_scale", "gripper_at_reset"):
+        scales = ("translation_scale", "rotation_scale", "force_scale", "torque_scale")
+        for name in (*scales, "gripper_at_reset"):
             check_array(getattr(self, name), (), f"ArmSetup.{name}")
-        for name in ("translation_scale", "rotation_scale"):
+        axes = self.wrench_axes
+        if not isinstance(axes, tuple) or axes != tuple(axis for axis in WRENCH_AXES if axis in axes):
+            raise ConfigError(
+                f"ArmSetup.wrench_axes is a tuple of some of {list(WRENCH_AXES)}, in this order; got {axes!r}"
+            )
+        if not isinstance(self.load, Load | None):
+            raise ConfigError(f"ArmSetup.load is a Load or None, got {self.load!r}")
+        for name in scales:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"ArmSetup.{name} must be above 0, got {getattr(self, name)}")
         if not 0 <= self.gripper_at_reset <= 1:
@@ -178,6 +240,11 @@ class ArmSetup:
                 f"ArmSetup.reset_pose {list(self.reset_pose[:3])} is outside the limits, "
                 f"{list(self.limits.low)} to {list(self.limits.high)}: move one or the other"
             )
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What the numbers of its action are, but for the gripper's."""
+        return self.wrench_axes or AXES
 
     def sample_reset_pose(self, rng: np.random.Generator) -> np.ndarray:
         """A reset pose (7,) with its randomisation."""

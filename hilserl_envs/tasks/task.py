@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from hilserl_envs.errors import ConfigError, check_fields, check_name, ranged
 from hilserl_envs.kinematics import ARM_MODELS, inverse_kinematics
 from hilserl_envs.poses import displacement, saturate
 from hilserl_envs.robot import ARM_NAMES, RobotState, key_prefix
-from hilserl_envs.tasks.setup import AXES, STATE_SIZES, ArmAction, ArmSetup, Camera, laid_out
+from hilserl_envs.tasks.setup import STATE_SIZES, ArmAction, ArmSetup, Camera, laid_out
 
 if TYPE_CHECKING:
     import mujoco
@@ -39,8 +39,10 @@ class Task(ABC):
         cameras: of the observation, by name.
         overview: camera of the pictures made for people.
         state_keys: keys of the proprioceptive state, each arm's in this order.
-        objects: bodies or sites whose poses are the twin's privileged state.
+        objects: bodies or sites whose poses are the twin's privileged state...
+        measures: ... and what else is, by name with its size: see `measure`.
         horizon: time limit [steps] at 10 Hz.
+        judged_at_end: episodes always have `horizon` steps, and the last one alone decides.
         reset_lift: how far [m] reset motions first go straight up.
         arm_model: one of `kinematics.ARM_MODELS`.
 
@@ -54,15 +56,17 @@ class Task(ABC):
     state_keys: tuple[str, ...]
     objects: tuple[str, ...]
     horizon: int
+    measures: Mapping[str, int] = field(default_factory=dict)
+    judged_at_end: bool = False
     reset_lift: float = ranged(0.04, 0.0, 0.3)
     arm_model: str = "panda"
 
     def __post_init__(self) -> None:
         name = type(self).__name__
         check_fields(self)
-        for field in ("arms", "cameras"):
-            if not isinstance(getattr(self, field), Mapping):
-                raise ConfigError(f"{name}.{field} are a mapping by name, got {getattr(self, field)!r}")
+        for kind in ("arms", "cameras", "measures"):
+            if not isinstance(getattr(self, kind), Mapping):
+                raise ConfigError(f"{name}.{kind} are a mapping by name, got {getattr(self, kind)!r}")
         if "overview" in self.cameras:
             raise ConfigError(f"{name}.cameras: the name 'overview' is that of the pictures made for people")
         if tuple(self.arms) not in ARM_NAMES.values():
@@ -103,7 +107,9 @@ class Task(ABC):
     @property
     def action_layout(self) -> tuple[ArmAction, ...]:
         """Where each arm's numbers are in an action, in the order of the arms."""
-        return laid_out((key_prefix(name, self.arms), arm.gripper, AXES) for name, arm in self.arms.items())
+        return laid_out(
+            (key_prefix(name, self.arms), arm.gripper, arm.axes) for name, arm in self.arms.items()
+        )
 
     @abstractmethod
     def build(self, spec: mujoco.MjSpec) -> None:
@@ -127,6 +133,10 @@ class Task(ABC):
         On a real robot a task that cannot tell from the arm's state alone answers False:
         a reward classifier or a person has to.
         """
+
+    def measure(self, scene: Scene) -> Mapping[str, np.ndarray]:
+        """The twin's privileged state beside the objects' poses: the arrays (size,) of `measures`."""
+        return {}
 
     def failed(self, state: RobotState, scene: Scene | None) -> bool:
         """Whether the episode is lost for good."""

@@ -36,7 +36,7 @@ class ArmMotion:
     Args:
         motion: displacement (3,) then rotation vector (3,), each number in [-1, 1], in
             the person's axes: x away from them, y to their left, z up. Scales belong
-            to the task.
+            to the task; in a dynamic one they are force and torque.
         gripper: "close", "stay", "open", or "toggle": whichever of close and open the
             gripper was not told last.
 

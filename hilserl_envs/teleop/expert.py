@@ -103,12 +103,12 @@ class ExpertDevice(Device):
         self._slip_left -= slips
         for arm in self._env.action_layout:
             motion = self._slip[arm.motion] if slips else settings.step_size * action[arm.motion]
-            action[arm.motion] = motion + self._rng.normal(0.0, settings.noise, 6)
+            action[arm.motion] = motion + self._rng.normal(0.0, settings.noise, len(arm.axes))
         return action
 
 
 def _motion(arm: ArmAction, action: np.ndarray) -> ArmMotion:
-    motion, gripper = action[arm.motion], "stay"
+    motion, gripper = arm.six(action[arm.motion]), "stay"
     both = np.concatenate([saturate(motion[:3], 1.0), saturate(motion[3:], 1.0)])
     if arm.gripper and abs(action[arm.stop - 1]) > GRIPPER_THRESHOLD:
         gripper = "open" if action[arm.stop - 1] > 0 else "close"

@@ -165,7 +165,7 @@ class Intervention(gymnasium.Wrapper, RecordConstructorArgs):
                 continue
             turn = self._turn(arm.name)
             motion = [saturate(rotate(turn, half), 1.0) for half in (asked.motion[:3], asked.motion[3:])]
-            inner[arm.motion] = np.concatenate(motion)
+            inner[arm.motion] = arm.part(np.concatenate(motion))
             if arm.gripper:
                 inner[arm.stop - 1] = self._gripper_action(arm.name, asked.gripper)
         # Rounding to float32 may lengthen a full vector by its last bit.

@@ -89,13 +89,18 @@ class ScriptedOverseer(Intervention, RecordConstructorArgs):
         settings: fields of `OverseerSettings`.
 
     Raises:
-        ConfigError: a wrong setting, or no time limit to look at.
+        ConfigError: a wrong setting, no time limit to look at, or a dynamic task.
     """
 
     def __init__(self, env: gymnasium.Env, device: str | Device = "expert", **settings: float):
         # The first one counts, so that the settings are in the spec.
         RecordConstructorArgs.__init__(self, device=device, **settings)
         super().__init__(env, device)
+        if any(arm.is_wrench for arm in self._base_layout):
+            raise ConfigError(
+                "ScriptedOverseer judges motions; a task that is driven by a wrench is learned from "
+                "demonstrations and the policy's own experience, without corrections"
+            )
         if self.device.real_time:
             raise ConfigError(
                 "ScriptedOverseer acts in a person's place; give a device that a person holds to Intervention"

@@ -19,7 +19,8 @@ class RelativeFrame(ActionTransform, RecordConstructorArgs):
     """What is learned at one place then holds at another: nothing depends on the base.
 
     - Actions are displacements and rotations along the axes of the TCP as last measured.
-      Both halves turn with its rotation R: inner = blockdiag(R, R) outer.
+      Both halves turn with its rotation R: inner = blockdiag(R, R) outer. A dynamic task's
+      wrench stays along the base's axes: some of its components are not there to be turned.
     - `tcp_vel` is expressed in the same axes.
     - Every pose of the state (`tcp_pose`, the objects' poses) is relative to the TCP pose
       at reset, its quaternion with w >= 0.
@@ -45,7 +46,7 @@ class RelativeFrame(ActionTransform, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self)
         super().__init__(env)
         self._layout = layout_of(env, self)
-        if any(arm.axes != AXES for arm in self._layout):
+        if any(arm.axes != AXES and not arm.is_wrench for arm in self._layout):
             raise ConfigError("RelativeFrame turns whole motions; put it inside of ActionSubspace")
         poses = pose_keys(env, self)
         self._arms = [arm.prefix for arm in self._layout]
@@ -84,6 +85,8 @@ class RelativeFrame(ActionTransform, RecordConstructorArgs):
             )
         turned = np.array(action, dtype=np.float64)
         for arm in self._layout:
+            if arm.is_wrench:
+                continue
             quat = turn(self._tcp_quat[arm.prefix])
             for half in (arm.start, arm.start + 3):
                 turned[half : half + 3] = rotate(quat, turned[half : half + 3])

@@ -3,5 +3,15 @@
 from hilserl_envs.twin.props.blocks import add_block
 from hilserl_envs.twin.props.boards import add_board
 from hilserl_envs.twin.props.cards import LATCH_OPEN, Card, Slot, add_card, add_slot
+from hilserl_envs.twin.props.tools import weld_to_hand
 
-__all__ = ["LATCH_OPEN", "Card", "Slot", "add_block", "add_board", "add_card", "add_slot"]
+__all__ = [
+    "LATCH_OPEN",
+    "Card",
+    "Slot",
+    "add_block",
+    "add_board",
+    "add_card",
+    "add_slot",
+    "weld_to_hand",
+]
