@@ -36,7 +36,8 @@ class HttpRobot:
     A wait counts from the last answer if at least half of it is left then, so that a policy's
     thinking does not slow the control rate down; else from when the command arrives.
 
-    What can move an arm is never sent twice. After an error the next call connects anew.
+    What can move an arm is never sent twice. After an error the next call connects anew. A server
+    that was started again refuses commands until its state is read, as a reset does first.
 
     Args:
         url: of the server; or {"left": URL, "right": URL}, each that of a server with one arm.
@@ -201,6 +202,7 @@ class _Server:
         self._images: dict[str, np.ndarray] | None = None
         self._looked = False  # whether images were captured since the last wait
         self._answered: tuple[float, float] | None = None  # robot time of it, and time.monotonic
+        self._instance: str | None = None  # of the server whose state was read last
 
     def post(self, path: str, body: Mapping[str, Any], seconds: float, moves: bool = True) -> dict:
         """Anything but a step; what the last step said is past then."""
@@ -225,7 +227,11 @@ class _Server:
     def read(self) -> RobotState:
         self.flush()
         state, self._state = self._state, None
-        return self._named(self.connection.get("/state")) if state is None else state
+        if state is not None:
+            return state
+        answer = self.connection.get("/state")
+        self._instance = answer.get("instance")
+        return self._named(answer)
 
     def capture(self) -> dict[str, np.ndarray]:
         self._looked = True
@@ -267,7 +273,8 @@ class _Server:
         commands = {self.arms[name]: command for name, command in self.pending.items()}
         # Whatever becomes of them, they are not sent again.
         self.pending, self._state, self._images = {}, None, None
-        request = wire.StepRequest(commands, wait, since, tuple(images), self._encoding)
+        instance = self._instance if commands else None
+        request = wire.StepRequest(commands, wait, since, tuple(images), self._encoding, instance)
         body = self.connection.post_for_bytes(
             "/step", request.to_json(), wait / self._speed, moves=bool(commands)
         )

@@ -41,6 +41,7 @@ class ResetMotion:
             RobotError: an arm does not get there.
         """
         robot, arms = self._robot, self._task.arms
+        robot.read()  # a robot server that was started again is known from here on
         robot.command({name: ArmCommand(gripper=arm.gripper_at_reset) for name, arm in arms.items()})
         self._enter_boxes()
         robot.configure({name: arm.reset_compliance for name, arm in arms.items()})

@@ -179,6 +179,7 @@ class StepRequest:
             are taken. What is past already is not waited for.
         images: cameras whose newest images the answer shall hold; True for all, False for none.
         encoding: "jpeg" or "raw".
+        instance: of the server that it is for, as its states tell it; any other refuses it.
 
     Raises:
         ActionError: a value of another kind or out of range.
@@ -189,6 +190,7 @@ class StepRequest:
     since: float | None = None
     images: bool | tuple[str, ...] = False
     encoding: str = "jpeg"
+    instance: str | None = None
 
     def __post_init__(self) -> None:
         check_number(self.wait, 0.0, MAX_WAIT, "wait [s]")
@@ -196,6 +198,8 @@ class StepRequest:
             check_number(self.since, -1e12, 1e12, "since [s of robot time]")
         if self.encoding not in ENCODINGS:
             raise ActionError(f"encoding must be one of {', '.join(ENCODINGS)}, got {_short(self.encoding)}")
+        if not isinstance(self.instance, str | None):
+            raise ActionError(f"instance must be a text or null, got {_short(self.instance)}")
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -204,6 +208,7 @@ class StepRequest:
             "since": self.since,
             "images": self.images if isinstance(self.images, bool) else list(self.images),
             "encoding": self.encoding,
+            "instance": self.instance,
         }
 
     @classmethod

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -39,6 +40,7 @@ class Guard:
     Attributes:
         compliance: what the arms were last configured with, by name.
         emergency: why the emergency stop is on, None where it is off.
+        instance: tells this guard from that of a server which was started again.
     """
 
     def __init__(self, station: Station, settings: GuardSettings | None = None):
@@ -46,6 +48,7 @@ class Guard:
         self.compliance = {name: Compliance() for name in station.arms}
         station.configure(self.compliance)
         self.emergency: str | None = None
+        self.instance = secrets.token_hex(4)
         self._stops = 0  # of any kind, so far
         self._stopped = False  # until somebody starts or recovers
         self._occupied: str | None = None  # what keeps commands out
@@ -59,6 +62,7 @@ class Guard:
             "errors": self.station.errors(),
             "emergency_stop": self.emergency or False,
             "held_by_deadman": self._deadman.held,
+            "instance": self.instance,
         }
 
     def command(self, commands: Mapping[str, ArmCommand]) -> None:
@@ -92,6 +96,19 @@ class Guard:
             for name, command in checked.items():
                 if command.pose is not None or command.wrench is not None:
                     self._deadman.commanded(name, command.pose)
+
+    def check_instance(self, instance: str | None) -> None:
+        """Refuse what was meant for a server before this one; None is for any.
+
+        Raises:
+            Refusal: arms, compliance and the twin's things are not as the client knows them.
+        """
+        if instance not in (None, self.instance):
+            raise Refusal(
+                "restarted",
+                "the server was started again since the client saw its state; reset, then go on",
+                409,
+            )
 
     def gripper(self, arm: str) -> Gripper:
         """An arm's gripper.

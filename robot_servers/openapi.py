@@ -80,6 +80,7 @@ def _schemas(arms: tuple[str, ...]) -> dict[str, Schema]:
         "errors": {"type": "object", "additionalProperties": TEXT},
         "emergency_stop": {"anyOf": [TEXT, {"const": False}], "description": "why it is on, or false"},
         "held_by_deadman": {"type": "boolean"},
+        "instance": {**TEXT, "description": "another one after the server was started again"},
     }
     told = {**state, "succeeded": {"type": "boolean", "description": "on the twin: whether the task is done"}}
     command = {
@@ -137,6 +138,7 @@ def _own(arms: tuple[str, ...], cameras: list[str]) -> dict[str, Schema]:
             "description": "whether, or of which cameras, the answer holds the newest images",
         },
         "encoding": {"enum": list(ENCODINGS)},
+        "instance": {**_or_null(TEXT), "description": "of the server that it is for; any other refuses it"},
     }
     load = {
         "arm": {"enum": list(arms)},

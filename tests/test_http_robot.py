@@ -356,6 +356,32 @@ def test_it_connects_again_when_the_server_is_back():
     robot.close()
 
 
+def test_a_server_that_was_started_again_unnoticed_refuses_commands_until_its_state_is_read():
+    with fake_server() as server:
+        url = server.url
+        robot = HttpRobot(url)
+        robot.read()
+        robot.command({"arm": ArmCommand(pose=NEAR)})
+        robot.wait(0.0)
+    with fake_server(port=int(url.rpartition(":")[2])) as back:
+        with contextlib.suppress(RobotError):
+            robot.wait(0.0)  # if its connection broke, it is made anew
+        robot.command({"arm": ArmCommand(pose=NEAR)})
+        with pytest.raises(RobotError, match=f"{url} refused POST /step: .*started again"):
+            robot.wait(0.1)
+        arm = back.guard.station.parts["arm"]
+        assert arm.commands == []
+        robot.wait(0.0)
+        robot.command({"arm": ArmCommand(pose=NEAR)})
+        with pytest.raises(RobotError, match="started again"):  # what a wait told is no reading
+            robot.wait(0.0)
+        assert np.array_equal(robot.read().arms["arm"].tcp_pose, POSE)
+        robot.command({"arm": ArmCommand(pose=NEAR)})
+        robot.wait(0.0)
+        assert len(arm.commands) == 1
+    robot.close()
+
+
 def test_a_token_opens_the_door(tmp_path, monkeypatch):
     token = "a-long-enough-token"
     (tmp_path / "token").write_text(f"{token}\n")

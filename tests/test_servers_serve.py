@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 import requests
@@ -67,7 +68,22 @@ def test_backends_are_found_by_name():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"speed": 0}, {"speed": "fast"}, {"gripper": "hand"}, {"image_size": 0}]
+    ("backend", "settings", "message"),
+    [
+        ("twin", {"robot_ip": ("172.16.0.2",)}, "twin backend takes no robot_ip, got .*172.16.0.2"),
+        ("twin", {"cameras": Path("rig.toml")}, "twin backend takes no cameras"),
+        ("libfranka", {"controller": "wrench"}, "libfranka backend takes no controller, got 'wrench'"),
+        ("ros", {"speed": 2.0}, "ros backend takes no speed, got 2.0; it takes .*ros_package"),
+    ],
+)
+def test_a_setting_that_a_backend_has_no_use_for_is_refused(backend, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        make_station(backend, BackendSettings(**settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"controller": "wrnch"}, {"speed": 0}, {"speed": "fast"}, {"gripper": "hand"}, {"image_size": 0}],
 )
 def test_backend_settings_that_make_no_sense(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):

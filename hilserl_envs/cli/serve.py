@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +40,10 @@ class Serve(Command):
     """Addresses of Robotiq grippers, HOST or HOST:PORT, one for each arm."""
     cameras: Path | None = None
     """File that says which cameras there are."""
+    controller: str = "impedance"
+    """On ROS: impedance, or wrench for a dynamic task; the other backends' controller does both."""
+    ros_package: str = "serl_franka_controllers"
+    """ROS package of the controllers' launch files."""
     speed: float = 1.0
     """How many times as fast as real time the twin runs."""
     image_size: int = 128
@@ -78,35 +86,36 @@ class Serve(Command):
             gripper=self.gripper,
             gripper_address=self.gripper_address,
             cameras=self.cameras,
+            controller=self.controller,
+            ros_package=self.ros_package,
             speed=self.speed,
             image_size=self.image_size,
             seed=self.seed,
         )
         server = open_server(self.robot, settings, guard_settings, self.host, self.port, token)
         try:
-            print(f"serving {self.robot} at {server.url}; Ctrl-C ends it", flush=True)
-            if token is not None:
-                print(
-                    f"in a browser: {server.url}/?token=TOKEN, with the token in {self.token_file}",
-                    flush=True,
-                )
-            _wait_for_the_end()
+            with _end_asked_for() as asked:
+                print(f"serving {self.robot} at {server.url}; Ctrl-C ends it", flush=True)
+                if token is not None:
+                    print(
+                        f"in a browser: {server.url}/?token=TOKEN, with the token in {self.token_file}",
+                        flush=True,
+                    )
+                asked.wait()
         finally:
             server.close()
         return {"url": server.url}
 
 
-def _wait_for_the_end() -> None:
-    """Return at Ctrl-C or SIGTERM: with an arm in motion, neither may just end the process."""
-    import signal
-    import threading
-
+@contextlib.contextmanager
+def _end_asked_for() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set: with an arm in motion, neither may just end the process."""
     asked = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, lambda *_: asked.set())
     try:
-        asked.wait()
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

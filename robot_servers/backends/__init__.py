@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,11 +21,20 @@ BACKENDS: Mapping[str, str] = MappingProxyType(
         "ros": "robot_servers.backends.ros:make_station",
     }
 )
+_REAL = ("task", "robot_ip", "gripper", "gripper_address", "cameras")
+# What each is told; the reset posture is the task's.
+TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "twin": ("task", "speed", "image_size", "seed"),
+        "libfranka": _REAL,
+        "ros": (*_REAL, "controller", "ros_package"),
+    }
+)
 
 
 @dataclass(frozen=True)
 class BackendSettings:
-    """What a backend is told; each takes what it needs.
+    """What a backend is told; see `TAKES`.
 
     Args:
         task: whose arms, cameras and reset posture there are; the twin cannot do without.
@@ -32,6 +42,8 @@ class BackendSettings:
         gripper: "franka", "robotiq" or "none".
         gripper_address: of Robotiq grippers, HOST or HOST:PORT, one for each arm.
         cameras: a file that says which cameras there are.
+        controller: "impedance" or "wrench", which on ROS is either; the others do both.
+        ros_package: ROS package of the controllers' launch files.
         speed: how many times as fast as real time the twin runs.
         image_size: height and width of the twin's images [pixels].
         seed: of the twin's first arrangement of the task.
@@ -45,6 +57,8 @@ class BackendSettings:
     gripper: str = "franka"
     gripper_address: tuple[str, ...] = ()
     cameras: Path | None = None
+    controller: str = "impedance"
+    ros_package: str = "serl_franka_controllers"
     speed: float = ranged(1.0, 0.01, 100.0)
     image_size: int = ranged(128, 1, 4096)
     seed: int = ranged(0, 0, 2**31)
@@ -52,6 +66,7 @@ class BackendSettings:
     def __post_init__(self) -> None:
         check_fields(self)
         check_name(self.gripper, ("franka", "robotiq", "none"), "gripper")
+        check_name(self.controller, ("impedance", "wrench"), "controller")
 
 
 def make_station(backend: str, settings: BackendSettings) -> Station:
@@ -62,7 +77,13 @@ def make_station(backend: str, settings: BackendSettings) -> Station:
             make no sense.
         RobotError: the robot does not answer.
     """
-    module, _, function = BACKENDS[check_name(backend, BACKENDS, "robot")].partition(":")
+    check_name(backend, BACKENDS, "robot")
+    for field in dataclasses.fields(settings):
+        given = getattr(settings, field.name)
+        if field.name not in TAKES[backend] and given != field.default:
+            takes = ", ".join(TAKES[backend])
+            raise ConfigError(f"the {backend} backend takes no {field.name}, got {given!r}; it takes {takes}")
+    module, _, function = BACKENDS[backend].partition(":")
     try:
         make = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:

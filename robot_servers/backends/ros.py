@@ -47,7 +47,9 @@ def make_station(settings: BackendSettings) -> Station:
             gripper = grippers.get("arm")
         if isinstance(gripper, Gripper):
             unless_all.callback(gripper.close)
-        station = open_station(settings.robot_ip[0], gripper=gripper, cameras=cameras)
+        station = open_station(
+            settings.robot_ip[0], settings.controller, gripper, cameras, settings.ros_package
+        )
         unless_all.pop_all()
     return station
 

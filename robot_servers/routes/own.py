@@ -118,6 +118,7 @@ class _Handlers:
         station = self.guard.station
         names = [one.name for one in dataclasses.fields(StepRequest)]
         request = StepRequest.from_json(json_body(names), station.arms, station.cameras)
+        self.guard.check_instance(request.instance)
         self.guard.command(request.commands)
         if request.wait > 0:
             now = station.clock.now()
