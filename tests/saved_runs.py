@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hilserl_envs.learning.learner import Learner
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors, save_tensors
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import load_tensors, save_tensors
 from tests.learning_run import settings
 
 

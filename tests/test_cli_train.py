@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hilserl_envs.cli import main
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import load_tensors
 from hilserl_envs.learning.watch import Watch
 from hilserl_envs.recording import EpisodeStore, EpisodeWriter
 from tests.learning_run import demonstrations

@@ -9,8 +9,8 @@ import torch
 from hilserl_envs.errors import LearningError
 from hilserl_envs.learning.bc import BehaviourCloning
 from hilserl_envs.learning.fresh_crops import FreshCrops
-from hilserl_envs.learning.run_folder import load_tensors, save_tensors
 from hilserl_envs.learning.sac import SAC
+from hilserl_envs.learning.tensor_files import load_tensors, save_tensors
 from tests.learning_batches import (
     ACTIONS,
     IMAGES,

@@ -20,7 +20,7 @@ from hilserl_envs.learning.classifier import (
     probabilities,
 )
 from hilserl_envs.learning.encoder import make_encoder
-from hilserl_envs.learning.run_folder import load_tensors, save_tensors
+from hilserl_envs.learning.tensor_files import load_tensors, save_tensors
 from hilserl_envs.recording import describe_env
 from hilserl_envs.wrappers import ClassifierReward, CropImages
 from tests.generic_env import GenericEnv

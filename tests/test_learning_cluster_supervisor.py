@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hilserl_envs.learning.replay import is_usable
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import load_tensors
 from hilserl_envs.recording import EpisodeStore
 from tests import needs
 from tests.learning_run import demonstrations

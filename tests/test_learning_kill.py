@@ -13,7 +13,8 @@ import torch
 
 from hilserl_envs.learning.actor import REDONE
 from hilserl_envs.learning.replay import is_usable
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import load_tensors
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.files import META
 from tests.learning_run import demonstrations

@@ -15,7 +15,8 @@ from hilserl_envs.learning.load_policy import load_policy
 from hilserl_envs.learning.loops import Budget, run_actor, run_in_turns, run_learner
 from hilserl_envs.learning.policy import LearnedPolicy
 from hilserl_envs.learning.replay import is_usable
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import load_tensors
 from hilserl_envs.recording import EpisodeStore
 from tests.learning_run import demonstrations, new_run, settings
 from tests.one_thread import one_thread  # noqa: F401

@@ -16,7 +16,8 @@ from hilserl_envs.learning.learner import Learner
 from hilserl_envs.learning.loops import Budget, run_actor, run_learner
 from hilserl_envs.learning.mirror import actor_config
 from hilserl_envs.learning.replay import is_usable
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import load_tensors
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.files import EPISODES, META, STEPS
 from tests.learning_run import demonstrations, new_run, settings

@@ -1,7 +1,5 @@
 """What an agent sees of a store, and which batches it gets."""
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -10,87 +8,18 @@ import hilserl_envs
 from hilserl_envs.errors import ConfigError
 from hilserl_envs.learning.batch import Inputs
 from hilserl_envs.learning.encoder import make_encoder
-from hilserl_envs.learning.feature_cache import FeatureCache
 from hilserl_envs.learning.features import encode_crops, pack
-from hilserl_envs.learning.replay import Replay, Sampler
-from hilserl_envs.recording import EpisodeStore, EpisodeWriter, Leaf, RecordEpisodes, Schema
+from hilserl_envs.learning.replay import Replay
+from hilserl_envs.recording import EpisodeStore, RecordEpisodes
 from hilserl_envs.tasks.setup import laid_out
 from tests.one_thread import one_thread  # noqa: F401
 from tests.recorder_process import RecorderProcess
-
-EYE = {"images/eye": (32, 32, 3)}
-INPUTS = Inputs({"state/place": 2, "state/gripper_pose": 1}, {})
-LAYOUT = laid_out([("", True, ("x", "z"))])
-
-
-def schema(images: bool = False) -> Schema:
-    # In another order than that of the inputs.
-    state = {"state/gripper_pose": Leaf((1,)), "state/more": Leaf((4,)), "state/place": Leaf((2,))}
-    return Schema(state, EYE if images else {}, Leaf((3,)), image_format="raw")
-
-
-def observe(episode: int, step: int, images: bool = False) -> dict:
-    observation = {
-        "state": {
-            "place": np.array([episode, step], np.float32),
-            "gripper_pose": np.ones(1, np.float32),
-            "more": np.full(4, 99, np.float32),
-        }
-    }
-    return observation | ({"images": {"eye": frame(episode, step)}} if images else {})
-
-
-def frame(episode: int, step: int) -> np.ndarray:
-    return np.random.default_rng([episode, step]).integers(0, 256, (32, 32, 3), np.uint8)
-
-
-class Store:
-    """Episodes as somebody writes them; each observation says which it is."""
-
-    def __init__(self, folder, images=False):
-        self.folder, self.images, self._taken_over = folder, images, ()
-        self.writer = EpisodeWriter(folder, schema(images), {"fps": 10}, sync=False)
-
-    def begin(self, intervened=()) -> int:
-        """Start an episode; somebody takes over in the steps `intervened`, counted from 1."""
-        self.number, self._step, self._taken_over = self.writer.recorded, 0, intervened
-        self.writer.begin(observe(self.number, 0, self.images))
-        return self.number
-
-    def step(self, terminated=False, truncated=False, gripper=0.0) -> None:
-        self._step += 1
-        self.writer.step(
-            observe(self.number, self._step, self.images),
-            np.array([0.1 * self._step, -0.1 * self._step, gripper]),
-            10 * self.number + self._step,
-            terminated,
-            truncated,
-            success=terminated,
-            intervened=self._step in self._taken_over,
-        )
-
-    def episode(self, steps: int, end="terminated", kept=True, intervened=()) -> int:
-        self.begin(intervened)
-        for step in range(1, steps + 1):
-            self.step(**{end: True} if step == steps and end in ("terminated", "truncated") else {})
-        if end != "dies":
-            self.writer.end(kept=kept)
-        else:
-            self.writer.close()
-            self.writer = EpisodeWriter(self.folder, sync=False)
-        return self.number
+from tests.replay_store import EYE, INPUTS, LAYOUT, Store, frame, open_cache, open_replay
 
 
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
-
-
-def open_replay(store: Store, capacity=1000, demonstrations=False, features=None, penalty=-0.02) -> Replay:
-    inputs = Inputs(INPUTS.state, EYE if store.images else {})
-    replay = Replay(EpisodeStore(store.folder), inputs, LAYOUT, penalty, features, capacity, demonstrations)
-    replay.refresh()
-    return replay
 
 
 def all_of(replay: Replay):
@@ -264,10 +193,6 @@ def features_of(encoder, episode: int, step: int, ordinal: int):
     return [part[0] for part in pack(crops[0])]
 
 
-def open_cache(tmp_path, encoder, capacity=100) -> FeatureCache:
-    return FeatureCache(tmp_path / "cache.bin", encoder, EYE, crops=1, capacity=capacity, seed=3)
-
-
 def check_features(replay: Replay, encoder, ordinals: dict) -> None:
     batch = all_of(replay)
     for observations in (batch.observations, batch.next_observations):
@@ -327,116 +252,3 @@ def test_features_that_were_damaged_are_made_again(tmp_path, encoder):
         replay = open_replay(store, features=again)
         check_features(replay, encoder, {(0, step): step for step in range(4)})
     assert cache.path.read_bytes()[: 4 * len(whole) // 100] == whole[: 4 * len(whole) // 100]
-
-
-# Batches
-
-
-def make_pair(tmp_path, demonstrations=1, online=2, intervened=(2,)):
-    """A replay of demonstrations, and one of its own experience; their episodes are told apart by "place"."""
-    shown, own = Store(tmp_path / "demonstrations"), Store(tmp_path / "own")
-    for _ in range(demonstrations):
-        shown.episode(4)
-    own.episode(1, kept=False)  # so that the numbers of own episodes begin at 1
-    for _ in range(online):
-        own.episode(4, intervened=intervened)
-    return open_replay(shown, demonstrations=True), open_replay(own)
-
-
-def who(batch, rows: slice) -> list[tuple[int, int]]:
-    return [tuple(map(int, row[:2])) for row in batch.observations.state[rows]]
-
-
-def test_half_is_shown_and_half_is_lived(tmp_path):
-    shown, own = make_pair(tmp_path)
-    sampler = Sampler(shown, [own], 64, seed=0)
-    first, second = [], []
-    for _ in range(20):
-        batch = sampler.sample()
-        assert batch.rewards.shape == (64,) and batch.actions.shape == (64, 2)
-        first += who(batch, slice(32))
-        second += who(batch, slice(32, None))
-        assert batch.expert[:32].tolist() == [1.0] * 32
-    demonstrated, corrected = {(0, step) for step in range(4)}, {(1, 1), (2, 1)}
-    lived = {(episode, step) for episode in (1, 2) for step in range(4)}
-    assert set(first) == demonstrated | corrected  # interventions go to both
-    assert set(second) == lived
-    # All alike within a half.
-    for half, members in ((first, 6), (second, 8)):
-        counts = np.unique(half, axis=0, return_counts=True)[1]
-        assert len(counts) == members and counts.min() > 0.7 * len(half) / members
-
-
-def test_corrections_count_as_demonstrations_only_where_they_shall(tmp_path):
-    shown, own = make_pair(tmp_path)
-    sampler = Sampler(shown, [own], 64, seed=0, interventions=False)
-    for _ in range(5):
-        assert set(who(sampler.sample(), slice(32))) <= {(0, step) for step in range(4)}
-
-
-def test_who_imitates_sees_only_experts(tmp_path):
-    shown, own = make_pair(tmp_path)
-    batch = Sampler(shown, [own], 64, seed=0, imitate=True).sample()
-    assert batch.expert.tolist() == [1.0] * 64
-    assert set(who(batch, slice(None))) == {(0, step) for step in range(4)} | {(1, 1), (2, 1)}
-
-
-def test_a_half_that_has_nothing_yet_leaves_its_place(tmp_path):
-    shown, own = make_pair(tmp_path, intervened=())
-    empty = open_replay(Store(tmp_path / "empty"))
-    for demonstrations, online, expected in [
-        (shown, [], {0}),
-        (shown, [empty], {0}),
-        (None, [own], {1, 2}),
-        (empty, [own], {1, 2}),
-    ]:
-        batch = Sampler(demonstrations, online, 32, seed=0).sample()
-        assert {episode for episode, _ in who(batch, slice(None))} == expected
-        assert len(batch.rewards) == 32
-
-
-def test_several_stores_of_experience_are_as_one(tmp_path):
-    """A store of 3 transitions, one of 9 with a correction, and one with nothing yet."""
-    stores = [Store(tmp_path / name) for name in ("short", "long", "empty")]
-    stores[0].episode(3)
-    for _ in range(2):
-        stores[1].episode(1, kept=False)  # so that the episode that counts has another number
-    stores[1].episode(9, intervened=(2,))
-    sampler, first, second = Sampler(None, [open_replay(store) for store in stores], 64, seed=0), [], []
-    for _ in range(20):
-        batch = sampler.sample()
-        first += who(batch, slice(32))
-        second += who(batch, slice(32, None))
-    assert set(first) == {(2, 1)}  # in the half of demonstrations
-    members, counts = np.unique(second, axis=0, return_counts=True)
-    assert len(members) == 12 and counts.min() > 0.6 * len(second) / 12
-
-
-def test_an_odd_batch_is_whole(tmp_path):
-    shown, own = make_pair(tmp_path)
-    batch = Sampler(shown, [own], 7, seed=0).sample()
-    assert len(batch.rewards) == len(batch.next_observations.state) == 7
-
-
-def test_batches_go_on_from_their_state(tmp_path):
-    shown, own = make_pair(tmp_path)
-    sampler, other = Sampler(shown, [own], 16, seed=0), Sampler(shown, [own], 16, seed=0)
-    unlike = Sampler(shown, [own], 16, seed=1)
-    assert who(sampler.sample(), slice(None)) == who(other.sample(), slice(None))
-    assert who(sampler.sample(), slice(None)) != who(unlike.sample(), slice(None))
-    unlike.state = sampler.state
-    for _, _ in itertools.product(range(2), repeat=2):
-        assert who(sampler.sample(), slice(None)) == who(unlike.sample(), slice(None))
-
-
-def test_batches_of_images_come_whole(tmp_path, encoder):
-    store = Store(tmp_path / "store", images=True)
-    store.episode(3, intervened=(1,))
-    replay = open_replay(store, features=open_cache(tmp_path, encoder))
-    batch = Sampler(None, [replay], 10, seed=0).sample()
-    for observations in (batch.observations, batch.next_observations):
-        packed = observations.images["images/eye"]
-        assert (
-            packed.values.shape == (10, *encoder.feature_shape(32, 32)) and packed.values.dtype == torch.int8
-        )
-        assert packed.scale.shape == (10, encoder.channels) and packed.scale.dtype == torch.float16

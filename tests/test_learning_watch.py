@@ -8,7 +8,7 @@ import torch
 
 from hilserl_envs.errors import LearningError
 from hilserl_envs.learning import watch as watch_module
-from hilserl_envs.learning.run_folder import save_tensors
+from hilserl_envs.learning.tensor_files import save_tensors
 from hilserl_envs.learning.trackers import Tracker
 from hilserl_envs.learning.watch import Watch
 from tests.learning_run import act, log, new_run, open_writer

@@ -16,7 +16,8 @@ from hilserl_envs.learning.batch import ActionParts
 from hilserl_envs.learning.encoder import ImageEncoder
 from hilserl_envs.learning.learner import make_agent
 from hilserl_envs.learning.policy import LearnedPolicy
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import load_tensors
 from hilserl_envs.recording import EpisodeStore, EpisodeWriter, RecordEpisodes
 from hilserl_envs.recording.files import META
 from hilserl_envs.recording.session import Outcome, Session

@@ -27,8 +27,8 @@ from hilserl_envs.learning.encoder import SMALLEST_SIDE, ImageEncoder, make_enco
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.features import pack
 from hilserl_envs.learning.networks import MLP, CameraHead
-from hilserl_envs.learning.run_folder import load_tensors, save_tensors
 from hilserl_envs.learning.settings import AgentSettings
+from hilserl_envs.learning.tensor_files import load_tensors, save_tensors
 from hilserl_envs.recording import Schema, describe_env
 from hilserl_envs.recording.schema import flatten
 

@@ -13,7 +13,8 @@ from hilserl_envs.errors import ConfigError
 from hilserl_envs.learning.extra import INSTALL
 from hilserl_envs.learning.learner import RECENT
 from hilserl_envs.learning.monitor import Monitor
-from hilserl_envs.learning.run_folder import RunFolder, write_atomically
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

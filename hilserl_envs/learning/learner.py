@@ -18,10 +18,12 @@ from hilserl_envs.learning.caches import open_cache
 from hilserl_envs.learning.encoder import DTYPES, ImageEncoder
 from hilserl_envs.learning.fresh_crops import FreshCrops
 from hilserl_envs.learning.recropping import Recropping
-from hilserl_envs.learning.replay import Replay, Sampler
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors, save_tensors
+from hilserl_envs.learning.replay import Replay
+from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.learning.run_settings import NO_ENCODER
 from hilserl_envs.learning.sac import SAC
+from hilserl_envs.learning.sampler import Sampler
+from hilserl_envs.learning.tensor_files import load_tensors, save_tensors
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.files import META
 

@@ -20,7 +20,8 @@ from hilserl_envs.learning.encoder import checked_device
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.learner import make_agent
 from hilserl_envs.learning.policy import LearnedPolicy
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import load_tensors
 
 CHECKPOINTS = ("best", "last")
 

@@ -13,7 +13,8 @@ from hilserl_envs.learning.actor import Actor, PublishedPolicy, redo_from
 from hilserl_envs.learning.batch import ActionParts
 from hilserl_envs.learning.learner import Learner
 from hilserl_envs.learning.policy import LearnedPolicy
-from hilserl_envs.learning.run_folder import RunFolder, load_tensors
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import load_tensors
 
 IDLE = 0.005  # between two looks at what the other side does [s]
 ENCODED_AT_ONCE = 4  # frames between two updates

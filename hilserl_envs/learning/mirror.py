@@ -16,7 +16,8 @@ import numpy as np
 
 from hilserl_envs.errors import LearningError
 from hilserl_envs.learning.inbox import Inbox, Piece, Version, patiently
-from hilserl_envs.learning.run_folder import RunFolder, write_atomically
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import write_atomically
 from hilserl_envs.recording.files import EPISODES, META, STEPS, map_records, read_events, read_meta
 from hilserl_envs.recording.lock import lock
 from hilserl_envs.recording.schema import Schema

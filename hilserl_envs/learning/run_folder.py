@@ -6,7 +6,6 @@ weights come back by files that are written under a temporary name and renamed.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -19,9 +18,10 @@ from hilserl_envs.learning.batch import Inputs
 from hilserl_envs.learning.caches import row_size
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.run_settings import RunSettings
+from hilserl_envs.learning.tensor_files import explained, load_tensors, write_atomically
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.describe import check_demonstrates, describe_env, versions
-from hilserl_envs.recording.files import LOCK, sync_folder
+from hilserl_envs.recording.files import LOCK
 from hilserl_envs.recording.lock import lock
 from hilserl_envs.tasks.setup import ArmAction
 
@@ -175,7 +175,7 @@ class RunFolder:
         Raises:
             LearningError: no room.
         """
-        with _explained(self.learner_log), open(self.learner_log, "ab+") as file:
+        with explained(self.learner_log), open(self.learner_log, "ab+") as file:
             size = file.seek(0, os.SEEK_END)
             if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
                 file.write(b"\n")  # a kill tore the last line
@@ -217,92 +217,9 @@ def _copy_store(folder: Path, target: Path) -> None:
     """
     unfinished = target.with_name(f"{target.name}.tmp")
     try:
-        with _explained(target):
+        with explained(target):
             shutil.copytree(folder, unfinished, ignore=shutil.ignore_patterns(LOCK))
             unfinished.rename(target)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """What keeps a file from being written, in words."""
-    try:
-        yield
-    except OSError as error:
-        # A copy of many files fails with a list of (from, to, why).
-        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
-        raise LearningError(
-            f"cannot write {path}: {reason}; what was there before stays. Make room there and go on"
-        ) from error
-
-
-def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
-    """Replace a file so that at any instant the old or the new one is whole.
-
-    One process writes a file; what it leaves behind when it is killed is written over the next
-    time.
-
-    Args:
-        path: of the file.
-        content: of it.
-        durable: wait until it is on the disk.
-
-    Raises:
-        LearningError: no room, or not allowed; the old file is as it was.
-    """
-    temporary = path.with_name(f"{path.name}.tmp")
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        if durable:
-            sync_folder(path.parent)
-
-
-def save_tensors(
-    path: Path, tensors: Mapping[str, torch.Tensor], meta: Mapping[str, Any], durable: bool = True
-) -> None:
-    """Tensors and plain values as a safetensors file, replaced atomically.
-
-    Raises:
-        LearningError: see `write_atomically`.
-    """
-    from safetensors.torch import save
-
-    content = save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        {"json": json.dumps(dict(meta))},
-    )
-    write_atomically(path, content, durable)
-
-
-def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """What `save_tensors` wrote.
-
-    Raises:
-        ConfigError: there is no such file.
-        LearningError: it is damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            meta = json.loads((file.metadata() or {})["json"])
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
-    except FileNotFoundError:
-        raise ConfigError(f"{path} is not there (yet)") from None
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise LearningError(
-            f"{path} is damaged: {error}; put a copy in its place (of another checkpoint, if need be), or "
-            "delete it: the run then goes on with what it recorded"
-        ) from error

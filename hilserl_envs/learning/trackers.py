@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from hilserl_envs.errors import ConfigError, LearningError, check_name
 from hilserl_envs.learning.extra import INSTALL
 from hilserl_envs.learning.monitor import Progress
-from hilserl_envs.learning.run_folder import RunFolder, write_atomically
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.tensor_files import write_atomically
 
 TRACKERS = ("tensorboard", "wandb", "none")
 
