@@ -78,6 +78,17 @@ def main(args: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: status 0 after `--help`, 2 after arguments that make no sense.
     """
+    try:
+        try:
+            return _main(args)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `hilserl ... | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _main(args: Sequence[str] | None) -> int:
     command = tyro.extras.subcommand_cli_from_dict(
         _commands(),
         prog="hilserl",
@@ -99,9 +110,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("hilserl: interrupted", file=sys.stderr)
         report = {"ok": False, "error": "interrupted"}
-    except BrokenPipeError:  # `hilserl ... | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:
+        raise
     except OSError as error:
         message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         print(f"hilserl: error: {message}", file=sys.stderr)

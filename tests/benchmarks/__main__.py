@@ -17,6 +17,7 @@ from tests.benchmarks import (
     recording,
     rendering,
     round_trip,
+    run_memory,
     soak,
     vector,
 )
@@ -33,8 +34,9 @@ BENCHMARKS = {
     "contact": contact,
     "round_trip": round_trip,
     "soak": soak,
+    "run_memory": run_memory,
 }
-LONG = ("soak",)  # some minutes: only where it is named
+LONG = ("soak", "run_memory")  # some minutes: only where it is named
 
 
 def main(names: list[str]) -> int:
