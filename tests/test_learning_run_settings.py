@@ -70,6 +70,10 @@ def test_changes_that_make_no_sense_are_refused(change, message):
         ({"algorithm": "bc", "demonstrations": False}, "imitates demonstrations"),
         ({"algorithm": "hg-dagger"}, "needs somebody who corrects"),
         ({"fresh_crops": True}, "fresh_crops is about images, and obs='state' has none; leave one out"),
+        (
+            {"obs": "state", "env": {"robot": "http://127.0.0.1:5000"}},
+            "only the twin knows, and robot is 'http",
+        ),
         ({"encoder": "none"}, "encoder='none' is about images, and obs='state' has none"),
         (
             {"obs": "pixels", "encoder": "none", "encoder_weights": "a.pkl"},

@@ -107,6 +107,8 @@ class RunSettings:
         if self.obs == "state" and (self.fresh_crops or self.encoder == NO_ENCODER):
             name = "encoder='none'" if self.encoder == NO_ENCODER else "fresh_crops"
             raise ConfigError(f"{name} is about images, and obs='state' has none; leave one out")
+        if self.obs == "state" and (robot := self.env.get("robot", "twin")) != "twin":
+            raise ConfigError(f"obs='state' holds what only the twin knows, and robot is {robot!r}")
         if self.encoder == NO_ENCODER and self.encoder_weights is not None:
             raise ConfigError(
                 f"a CNN that is trained end to end starts from no weights, got {self.encoder_weights!r}; "
