@@ -13,7 +13,7 @@ demo: $(VENV)/installed-for-the-demo
 	$(BIN)/hilserl demo
 
 test: lint
-	$(BIN)/python -m pytest -m 'not learning'
+	$(BIN)/python -m pytest -m ''
 
 lint: $(VENV)/installed-for-tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
