@@ -1,17 +1,23 @@
 """Props that tasks compose, one kind a file."""
 
+from hilserl_envs.twin.props.bars import Bar, add_bar
 from hilserl_envs.twin.props.blocks import add_block
 from hilserl_envs.twin.props.boards import add_board
 from hilserl_envs.twin.props.cards import LATCH_OPEN, Card, Slot, add_card, add_slot
 from hilserl_envs.twin.props.tools import weld_to_hand
+from hilserl_envs.twin.props.trays import Tray, add_tray
 
 __all__ = [
-    "LATCH_OPEN",
+    "Bar",
     "Card",
+    "LATCH_OPEN",
     "Slot",
+    "Tray",
+    "add_bar",
     "add_block",
     "add_board",
     "add_card",
     "add_slot",
+    "add_tray",
     "weld_to_hand",
 ]
