@@ -1,4 +1,5 @@
-"""Make the pictures of the README and the docs: one per task from an expert's episode, the arm, both pages.
+"""Make the pictures of the README and the docs: one per task from an expert's episode, the arm, both pages,
+one task in six worlds.
 
 Run it again when a task or the arm looks different: python docs/make_pictures.py
 """
@@ -32,6 +33,7 @@ MOMENTS = {"PickCube": 0.85, "RamInsertion": 0.55}
 SEED = 1
 CONSOLE_EPISODES = 8  # half a minute, which its plots show
 PUSHING = 3.0  # [N]
+DESCENDED = 12  # steps until the module is near its slot
 
 
 def picture_of_page() -> np.ndarray:
@@ -117,6 +119,22 @@ def with_insets(picture: np.ndarray, views: list[np.ndarray], gap: int = 8, edge
     return picture
 
 
+def picture_of_randomisation() -> np.ndarray:
+    """The same moment in six worlds, each from its overview with what a wrist camera sees in the corner."""
+    env = gym.make("hilserl/RamInsertion-v0", obs="both", randomise=True)
+    expert = ExpertPolicy(env)
+    pictures = []
+    for seed in range(6):
+        observation, _ = env.reset(seed=seed)
+        expert.start(seed)
+        for _ in range(DESCENDED):
+            observation, *_ = env.step(expert(observation))
+        overview = fit_image(env.unwrapped.robot.scene.render(size=SIZE), (240, 320))
+        pictures.append(with_insets(overview, [observation["images"]["wrist_1"]], gap=4, edge=1))
+    env.close()
+    return np.concatenate([np.concatenate(pictures[row : row + 3], axis=1) for row in (0, 3)])
+
+
 def picture_of_arm() -> np.ndarray:
     """The arm in its reset posture."""
     env = gym.make("hilserl/PickCube-v0", obs="state")
@@ -139,6 +157,7 @@ def save(name: str, picture: np.ndarray) -> None:
 
 def main() -> None:
     save("arm", picture_of_arm())
+    save("randomisation", picture_of_randomisation())
     save("operator", picture_of_page())
     save("console", picture_of_console())
     for env_id, task in TASKS.items():

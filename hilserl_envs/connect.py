@@ -10,7 +10,11 @@ from hilserl_envs.tasks.task import Task
 
 
 def connect(
-    robot: str | Mapping[str, str] | Robot, task: Task, image_size: int = 128, timestep: float | None = None
+    robot: str | Mapping[str, str] | Robot,
+    task: Task,
+    image_size: int = 128,
+    timestep: float | None = None,
+    randomise: bool = False,
 ) -> Robot:
     """The robot that an argument of `gym.make` names.
 
@@ -20,15 +24,23 @@ def connect(
         task: that it is for.
         image_size: height and width of the twin's images.
         timestep: of the twin's physics [s]; None is its default.
+        randomise: whether the twin is a `RandomisedTwin`.
 
     Raises:
         ConfigError: none of these, or a robot with other arms or without the cameras of the task.
         RobotError: a robot server does not answer.
     """
     if isinstance(robot, str) and robot == "twin":
+        from hilserl_envs.twin.randomised import RandomisedTwin
         from hilserl_envs.twin.robot import TIMESTEP, TwinRobot
 
-        return TwinRobot(task, TIMESTEP if timestep is None else timestep, (image_size, image_size))
+        twin = RandomisedTwin if randomise else TwinRobot
+        return twin(task, TIMESTEP if timestep is None else timestep, (image_size, image_size))
+    if randomise:
+        raise ConfigError(
+            "randomise draws another twin for every episode; a robot has its own light, friction, latency "
+            "and noise: leave it out, or take robot='twin'"
+        )
     if timestep is not None:
         raise ConfigError("timestep is the twin's; leave it out with another robot")
     if isinstance(robot, Mapping) or (isinstance(robot, str) and ("://" in robot or "@" in robot)):

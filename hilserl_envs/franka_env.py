@@ -71,6 +71,9 @@ class FrankaEnv(gymnasium.Env):
             `tasks.task.configure`).
         ends_on_success: whether success terminates the episode. Without, the reward is 1
             at every step at which the task is done, and wrappers or the time limit end it.
+        randomise: whether light, colours, cameras, friction, masses, clearances, latencies and
+            noise differ between episodes, as far as `task.randomisation` says. The twin's alone.
+            A seed is the same arrangement with and without.
 
     Raises:
         ConfigError: a name or setting is wrong.
@@ -90,6 +93,7 @@ class FrankaEnv(gymnasium.Env):
         timestep: float | None = None,
         settings: Mapping[str, Any] | None = None,
         ends_on_success: bool = True,
+        randomise: bool = False,
     ):
         self.obs_mode = check_name(obs, OBSERVATIONS, "obs")
         self.reset_mode = check_name(reset_mode, RESET_MODES, "reset_mode")
@@ -103,10 +107,16 @@ class FrankaEnv(gymnasium.Env):
             )
         if not isinstance(ends_on_success, bool):
             raise ConfigError(f"ends_on_success is True or False, got {ends_on_success!r}")
+        if not isinstance(randomise, bool):
+            raise ConfigError(
+                f"randomise is True or False, got {randomise!r}; its ranges are settings: "
+                "settings={'randomisation': {'mass': 0.1}}"
+            )
         self.ends_on_success = ends_on_success
         self.render_mode = render_mode
         self.task = make_task(task, settings)
-        self.robot = connect(robot, self.task, image_size, timestep)
+        self.robot = connect(robot, self.task, image_size, timestep, randomise)
+        self._randomise = randomise
         if self.robot.scene is None and self.obs_mode != "pixels":
             raise ConfigError(
                 f"obs={obs!r} holds object poses that only the twin knows; use obs='pixels' on a robot"
@@ -151,6 +161,7 @@ class FrankaEnv(gymnasium.Env):
         teleport = scene is not None and (self.reset_mode == "teleport" or not self._started)
         with self._divergence_noticed():
             if teleport:
+                self._draw_world()
                 scene.reset()
                 self._load()
                 self._configure("compliance")
@@ -161,6 +172,7 @@ class FrankaEnv(gymnasium.Env):
             if joint_reset or not teleport:
                 self._reset_motion.run(goals)
             if scene is not None and not teleport:
+                self._draw_world()
                 self.task.arrange(scene, self.np_random, in_motion=True)
         self._configure("compliance")
         self._started = True
@@ -256,6 +268,11 @@ class FrankaEnv(gymnasium.Env):
 
     def _configure(self, which: str) -> None:
         self.robot.configure({name: getattr(arm, which) for name, arm in self._arms()})
+
+    def _draw_world(self) -> None:
+        if self._randomise:
+            # A child draws nothing from its parent: the arrangement is what it is without.
+            self.robot.randomise(self.np_random.spawn(1)[0])
 
     def _load(self) -> None:
         for name, arm in self._arms():

@@ -63,11 +63,12 @@ def test_what_a_run_is_comes_from_its_flags(tmp_path, capsys):
     train(
         capsys, "PickCube", "--no-demos", "--no-interventions", "--out", tmp_path / "run", "--obs", "state",
         "--preset", "paper", "--gripper", "closed", "--axes", "x", "z", "--frame", "base", "--seed", 3,
-        "--sync", "--steps", 1, "--set", 'env={"max_episode_steps": 1}',
+        "--randomise", "--sync", "--steps", 1, "--set", 'env={"max_episode_steps": 1}',
     )  # fmt: skip
     made = RunFolder(tmp_path / "run").settings
     assert made.env == {
-        "robot": "twin", "frame": "base", "gripper": "closed", "axes": ["x", "z"], "max_episode_steps": 1,
+        "robot": "twin", "frame": "base", "gripper": "closed", "axes": ["x", "z"], "randomise": True,
+        "max_episode_steps": 1,
     }  # fmt: skip
     assert (made.seed, made.demonstrations, made.interventions) == (3, False, False)
     assert made.agent.learning_rate == 3e-4 and RunFolder(tmp_path / "run").layout[0].axes == ("x", "z")

@@ -56,6 +56,8 @@ class Eval(Command):
     """teleport or motion: how the arm gets to its reset pose in the twin; teleport by default."""
     timestep: float | None = None
     """Of the twin's physics [s]; the task's own by default."""
+    randomise: bool | None = None
+    """The twin differs from episode to episode (see docs/randomisation.md); a run's own by default."""
     torch_device: str = "cpu"
     """Of a run's networks: cpu, cuda, cuda:1 and so on."""
     render: Annotated[bool, tyro.conf.arg(aliases=["-r"])] = False
@@ -101,6 +103,7 @@ class Eval(Command):
         if not self.policy:
             raise ConfigError("--policy names expert, random, or the folder of a run")
         env = {"robot": self.robot, "reset_mode": self.reset_mode, "timestep": self.timestep}
+        env["randomise"] = self.randomise
         env["render_mode"] = "human" if self.render else None
         settings: dict[str, Any] = {name: value for name, value in env.items() if value is not None}
         settings |= {"overseer": {} if self.overseer else None, "device": self.device, "view": self.view}

@@ -47,6 +47,8 @@ class SessionCommand(Command):
     """closed, stay or open takes the gripper out of the action."""
     axes: tuple[str, ...] = ()
     """Of x y z rx ry rz, those that actions have; all by default."""
+    randomise: bool = False
+    """The twin differs from episode to episode; see docs/randomisation.md."""
     device_frame: str = "world"
     """Axes of the person's motions: world or tcp."""
     heading: float = 0.0
@@ -63,6 +65,8 @@ class SessionCommand(Command):
 
         if self.seed < 0:
             raise ConfigError(f"--seed must be at least 0, got {self.seed}")
+        if self.randomise:
+            arguments["randomise"] = True
         return make_env(
             self.task,
             robot=self.robot,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Flags that make a run what it is; a run that is resumed has them already.
 _OF_THE_RUN = (
     "demos", "no_demos", "no_interventions", "algorithm", "obs", "preset", "set", "overseer", "device",
-    "robot", "frame", "gripper", "axes", "seed",
+    "robot", "frame", "gripper", "axes", "randomise", "seed",
 )  # fmt: skip
 
 
@@ -70,6 +70,8 @@ class Train(Command):
     """Steps of the environment in all (updates, for bc)."""
     minutes: float | None = None
     """Wall-clock time in all, earlier sessions of the run included."""
+    randomise: bool = False
+    """The twin differs from episode to episode; see docs/randomisation.md."""
     seed: int = 0
     """Of everything random."""
     sync: bool = False
@@ -189,6 +191,7 @@ class Train(Command):
         if self.no_demos and self.demos is not None:
             raise ConfigError("--demos and --no-demos contradict each other; leave one out")
         env = {"robot": self.robot, "frame": self.frame, "gripper": self.gripper, "axes": self.axes or None}
+        env["randomise"] = self.randomise or None
         settings = RunSettings(
             task=self.task,
             algorithm=self.algorithm,

@@ -19,8 +19,8 @@ from hilserl_envs.recording.schema import Schema
 from hilserl_envs.wrappers.action import ActionTransform
 
 _PACKAGES = ("gymnasium", "mujoco", "numpy")
-# Arguments of an environment, and wrappers, that change what a reward means.
-_MEANING = ("settings", "ends_on_success")
+# Arguments of an environment, and wrappers, that change what a reward means, or a seed.
+_MEANING = ("settings", "ends_on_success", "randomise")
 _JUDGING = ("PersonReward", "ClassifierReward")
 _OF_IMAGES = ("CropImages",)  # wrappers that convert nothing else
 _SCALES = ("translation_scale", "rotation_scale")  # of the actions of an arm

@@ -20,6 +20,7 @@ from hilserl_envs.errors import ConfigError, check_fields, check_name, ranged
 from hilserl_envs.kinematics import ARM_MODELS, inverse_kinematics
 from hilserl_envs.poses import displacement, saturate
 from hilserl_envs.robot import ARM_NAMES, RobotState, key_prefix
+from hilserl_envs.tasks.randomisation import Randomisation
 from hilserl_envs.tasks.setup import STATE_SIZES, ArmAction, ArmSetup, Camera, laid_out
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Task(ABC):
         judged_at_end: episodes always have `horizon` steps, and the last one alone decides.
         reset_lift: how far [m] reset motions first go straight up.
         arm_model: one of `kinematics.ARM_MODELS`.
+        randomisation: how much differs between episodes of the twin, where that is wanted.
 
     Raises:
         ConfigError: a setting of a wrong kind or range.
@@ -60,6 +62,7 @@ class Task(ABC):
     judged_at_end: bool = False
     reset_lift: float = ranged(0.04, 0.0, 0.3)
     arm_model: str = "panda"
+    randomisation: Randomisation = Randomisation()
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -74,6 +77,7 @@ class Task(ABC):
         for kind, values in (
             (ArmSetup, self.arms.values()),
             (Camera, [self.overview, *self.cameras.values()]),
+            (Randomisation, [self.randomisation]),
         ):
             for value in values:
                 if not isinstance(value, kind):

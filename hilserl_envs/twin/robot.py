@@ -19,6 +19,8 @@ from hilserl_envs.twin.rendering import Renderer
 from hilserl_envs.twin.scene import Scene
 
 if TYPE_CHECKING:
+    import mujoco
+
     from hilserl_envs.tasks.task import Task
 
 WRENCH_TIMEOUT_TICKS = 100  # a feed-forward wrench lapses after 0.1 s, as on the public server
@@ -34,13 +36,20 @@ class TwinRobot:
         task: whose world to build.
         timestep: of the physics [s]; the law always runs at 1 kHz.
         image_size: (height, width) of every camera's images.
+        grain: contrast of textures that surfaces can be given, see `add_grains`; 0 for none.
 
     Raises:
         ConfigError: a timestep that does not fit the law's.
     """
 
-    def __init__(self, task: Task, timestep: float = TIMESTEP, image_size: tuple[int, int] = (128, 128)):
-        self.scene: Scene | None = Scene(task, float(check_array(timestep, (), "timestep [s]")))
+    def __init__(
+        self,
+        task: Task,
+        timestep: float = TIMESTEP,
+        image_size: tuple[int, int] = (128, 128),
+        grain: float = 0.0,
+    ):
+        self.scene: Scene | None = Scene(task, float(check_array(timestep, (), "timestep [s]")), grain)
         self.arms = self.scene.arms
         self._geometry = ARM_MODELS[task.arm_model]
         self.cameras = {name: tuple(image_size) for name in task.cameras}
@@ -131,11 +140,15 @@ class TwinRobot:
                 )
 
     def capture(self) -> dict[str, np.ndarray]:
+        return self._draw(self.scene.data)
+
+    def _draw(self, data: mujoco.MjData) -> dict[str, np.ndarray]:
+        """What the cameras see of that state."""
         if not self.cameras:
             return {}
         if self._renderer is None:
             self._renderer = Renderer(self.scene.model, *next(iter(self.cameras.values())))
-        return self._renderer.render_all(self.scene.data, self.cameras)
+        return self._renderer.render_all(data, self.cameras)
 
     def wait(self, seconds: float) -> None:
         self.scene.physics.advance(seconds)

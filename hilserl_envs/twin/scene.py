@@ -18,6 +18,7 @@ from hilserl_envs.kinematics import inverse_kinematics
 from hilserl_envs.poses import compose, invert, matrix_to_quat, wxyz_to_xyzw, xyzw_to_wxyz
 from hilserl_envs.robot import key_prefix
 from hilserl_envs.twin.arm import add_arm
+from hilserl_envs.twin.grain import add_grains
 from hilserl_envs.twin.hand import FINGER_TRAVEL, GRIPPER_AIM
 from hilserl_envs.twin.physics import Physics
 from hilserl_envs.twin.rendering import Renderer
@@ -50,8 +51,8 @@ def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndar
     return matrix_to_quat(np.stack([right, np.cross(backward, right), backward], axis=1))
 
 
-def build_model(task: Task, timestep: float) -> mujoco.MjModel:
-    """Compile a task's world: table, light, its arms, its cameras, and its own props."""
+def build_model(task: Task, timestep: float, grain: float = 0.0) -> mujoco.MjModel:
+    """Compile a task's world: table, light, its arms, cameras and props; `add_grains` of that contrast."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     option = spec.option
@@ -68,6 +69,8 @@ def build_model(task: Task, timestep: float) -> mujoco.MjModel:
     task.build(spec)
     for name, camera in {"overview": task.overview, **task.cameras}.items():
         _add_camera(spec, name, camera)
+    if grain > 0:
+        add_grains(spec, grain)
     return spec.compile()
 
 
@@ -123,8 +126,8 @@ class Scene:
         physics: the compiled loop.
     """
 
-    def __init__(self, task: Task, timestep: float):
-        self.model = build_model(task, timestep)
+    def __init__(self, task: Task, timestep: float, grain: float = 0.0):
+        self.model = build_model(task, timestep, grain)
         self.data = mujoco.MjData(self.model)
         self.arms = tuple(task.arms)
         self._prefixes = {name: key_prefix(name, task.arms) for name in self.arms}

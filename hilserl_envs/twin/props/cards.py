@@ -13,7 +13,7 @@ import numpy as np
 
 from hilserl_envs.poses import xyzw_to_wxyz
 from hilserl_envs.twin.props.looks import CHIP, CIRCUIT_GREEN, GOLD, IVORY, PLASTIC
-from hilserl_envs.twin.props.solids import BOX, CAPSULE, FIRM_GRIP, GRIPPABLE, SEEN, SOLID, UNSEEN
+from hilserl_envs.twin.props.solids import BOX, CAPSULE, FIRM_GRIP, GRIPPABLE, SEEN, SOLID, UNSEEN, beside_gap
 from hilserl_envs.twin.shapes import ARM_BITS, SCENE_BIT, STIFF_CONTACT
 
 CARD_BIT = 8  # collision group of cards: they meet props, scene and each other, not the arms
@@ -141,7 +141,7 @@ def add_slot(
 
     def box(x, y, half_x, half_y, low, high, rgba, **settings):
         size = [half_x, half_y, (high - low) / 2]
-        body.add_geom(type=BOX, pos=[x, y, (low + high) / 2], size=size, rgba=rgba, **settings, **contact)
+        body.add_geom(type=BOX, pos=[x, y, (low + high) / 2], size=size, rgba=rgba, **{**contact, **settings})
 
     box(0, 0, half_length, half_gap, 0, slot.floor, PLASTIC)
     key_top = slot.floor + slot.key_height
@@ -149,11 +149,13 @@ def add_slot(
     for sign, side in ((-1, "left"), (1, "right")):
         # Walls end inside the towers: faces in one plane would flicker.
         long = half_length + WALL / 2
-        box(0, sign * (half_gap + WALL / 2), long, WALL / 2, 0, top, PLASTIC)
-        _add_chamfer(body, 40, slot.lead_in, 0.001, half_gap, top, long, sign, "y", PLASTIC, contact)
-        box(sign * (half_length + WALL / 2), 0, WALL / 2, tower_width, 0, tower_top, IVORY)
+        wall = {**contact, **beside_gap(y=sign * slot.clearance / 2)}
+        box(0, sign * (half_gap + WALL / 2), long, WALL / 2, 0, top, PLASTIC, **wall)
+        _add_chamfer(body, 40, slot.lead_in, 0.001, half_gap, top, long, sign, "y", PLASTIC, wall)
+        end = {**contact, **beside_gap(x=sign * slot.end_clearance / 2)}
+        box(sign * (half_length + WALL / 2), 0, WALL / 2, tower_width, 0, tower_top, IVORY, **end)
         _add_chamfer(
-            body, 30, slot.end_lead_in, 0.0015, half_length, tower_top, tower_width, sign, "x", IVORY, contact
+            body, 30, slot.end_lead_in, 0.0015, half_length, tower_top, tower_width, sign, "x", IVORY, end
         )
         _add_latch(spec, body, f"{name}_latch_{side}", card, slot, half_length, sign, contact)
     body.add_site(name=f"{name}_seat", pos=[0, 0, slot.floor], size=[0.001, 0, 0], group=4)

@@ -8,6 +8,7 @@ BOX, CAPSULE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
 SOLID = {"contype": SCENE_BIT, "conaffinity": SCENE_BIT, **STIFF_CONTACT}
 UNSEEN = 3  # a geom group that is not drawn
 SEEN = {"contype": 0, "conaffinity": 0, "mass": 0}  # drawn, and nothing else
+
 # Sliding, torsional, rolling; fingers add that contacts resist torsion (their condim of 4).
 BLOCK_FRICTION = (1.0, 0.01, 0.0002)
 GRIPPABLE = {"friction": BLOCK_FRICTION, "condim": 4}
@@ -17,3 +18,8 @@ GRIPPABLE = {"friction": BLOCK_FRICTION, "condim": 4}
 # way by 0.1 mm under full force: were it 1, a knock could lift them off for one step, in
 # which the unopposed servo drives them in by 0.6 mm.
 FIRM_GRIP = {"solref": (0.002, 10.0), "solimp": (0.9995, 0.9999, 0.0005, 0.5, 2.0)}
+
+
+def beside_gap(x: float = 0.0, y: float = 0.0) -> dict:
+    """For a geom beside a gap: how far it would move [m], along its body's axes, for one twice as wide."""
+    return {"userdata": [x, y, 0.0]}
