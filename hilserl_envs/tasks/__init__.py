@@ -11,7 +11,9 @@ from hilserl_envs.errors import ConfigError, check_name
 from hilserl_envs.named import load_named
 from hilserl_envs.tasks.pick_cube import PickCube
 from hilserl_envs.tasks.ram_insertion import RamInsertion
+from hilserl_envs.tasks.ssd_assembly import SsdAssembly
 from hilserl_envs.tasks.task import Task, configure
+from hilserl_envs.tasks.usb_pickup_insertion import UsbPickupInsertion
 
 NAMESPACE = "hilserl"
 TASKS: dict[str, type[Task]] = {}
@@ -80,5 +82,5 @@ def make_task(task: str | Task, settings: Mapping[str, Any] | None = None) -> Ta
     return configure(made, settings) if settings is not None else made
 
 
-for _task in (PickCube, RamInsertion):
+for _task in (PickCube, RamInsertion, SsdAssembly, UsbPickupInsertion):
     register(_task)
