@@ -6,7 +6,7 @@ import hilserl_envs
 from hilserl_envs.errors import ConfigError
 from hilserl_envs.tasks import TASKS, env_id, find_task, make_task
 from hilserl_envs.tasks.pick_cube import PickCube
-from hilserl_envs.tasks.ram_insertion import RamInsertion, seated_gap
+from hilserl_envs.tasks.ram_insertion import RamInsertion
 from hilserl_envs.tasks.setup import ArmSetup, Camera
 from hilserl_envs.twin.robot import TwinRobot
 from tests.generic_env import TwoArms
@@ -113,32 +113,9 @@ def test_reset_poses_stay_in_their_range():
     assert np.ptp(offsets[:, 0]) > 0.035  # 4 cm in all
 
 
-def test_a_module_in_its_slot_is_seated_and_one_beside_it_is_not():
-    task = RamInsertion()
-    robot = TwinRobot(task)
-    scene, seat = robot.scene, robot.scene.pose("slot_seat")
-    half_height = -scene.pose("module_edge_left")[2] + scene.pose("module")[2]
-    seated = np.concatenate([seat[:3] + [0, 0, half_height], [0, 0, 0, 1.0]])
-    for offset, expected in (
-        ([0, 0, 0], True),
-        ([0, 0, 0.002], False),
-        ([0, 0.003, 0], False),
-        ([0.002, 0, 0], False),
-    ):
-        scene.place("module", seated + np.concatenate([offset, np.zeros(4)]))
-        scene.refresh()
-        assert task.succeeded(robot.read(), scene) is expected
-        assert (seated_gap(scene) < task.seated_gap) is expected
-    robot.close()
-
-
-def test_without_a_scene_only_what_the_arm_can_tell_is_success():
+def test_without_a_scene_nobody_can_tell_whether_a_cube_is_lifted():
     """As on a real robot."""
-    task, robot = RamInsertion(), TwinRobot(RamInsertion())
-    robot.scene.teleport({"arm": np.array(task.target_pose)}, {"arm": 0.0})
-    assert task.succeeded(robot.read(), None) is True
-    robot.scene.teleport({"arm": np.array(task.arms["arm"].reset_pose)}, {"arm": 0.0})
-    assert task.succeeded(robot.read(), None) is False
+    robot = TwinRobot(PickCube())
     assert PickCube().succeeded(robot.read(), None) is False
     robot.close()
 

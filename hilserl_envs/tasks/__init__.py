@@ -12,7 +12,9 @@ from hilserl_envs.named import load_named
 from hilserl_envs.tasks.object_handover import ObjectHandover
 from hilserl_envs.tasks.pick_cube import PickCube
 from hilserl_envs.tasks.ram_insertion import RamInsertion
+from hilserl_envs.tasks.ssd_assembly import SsdAssembly
 from hilserl_envs.tasks.task import Task, configure
+from hilserl_envs.tasks.usb_pickup_insertion import UsbPickupInsertion
 
 NAMESPACE = "hilserl"
 TASKS: dict[str, type[Task]] = {}
@@ -81,5 +83,5 @@ def make_task(task: str | Task, settings: Mapping[str, Any] | None = None) -> Ta
     return configure(made, settings) if settings is not None else made
 
 
-for _task in (PickCube, RamInsertion, ObjectHandover):
+for _task in (PickCube, RamInsertion, SsdAssembly, UsbPickupInsertion, ObjectHandover):
     register(_task)

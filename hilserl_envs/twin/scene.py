@@ -244,11 +244,14 @@ class Scene:
         return compose(invert(tcp), self.pose(name))
 
     def place(self, name: str, pose: np.ndarray) -> None:
-        """Put a free body at a pose (7,) in the world, at rest. Call `refresh` when done."""
-        body = self.model.body(check_name(name, self._free_bodies(), "free body"))
+        """Put a free or `mocap` body at a pose (7,) in the world, at rest. Call `refresh` when done."""
+        body = self.model.body(check_name(name, self._movable_bodies(), "free body"))
+        pose = check_array(pose, (7,), f"pose of {name!r}")
+        if (fixed := body.mocapid[0]) >= 0:
+            self.data.mocap_pos[fixed], self.data.mocap_quat[fixed] = pose[:3], xyzw_to_wxyz(pose[3:])
+            return
         joint = self.model.joint(body.jntadr[0])
         start, dof = joint.qposadr[0], joint.dofadr[0]
-        pose = check_array(pose, (7,), f"pose of {name!r}")
         self.data.qpos[start : start + 3] = pose[:3]
         self.data.qpos[start + 3 : start + 7] = xyzw_to_wxyz(pose[3:])
         self.data.qvel[dof : dof + 6] = 0.0
@@ -260,9 +263,10 @@ class Scene:
         self.data.qpos[joint.qposadr[0]] = value
         self.data.qvel[joint.dofadr[0]] = 0.0
 
-    def _free_bodies(self) -> list[str]:
+    def _movable_bodies(self) -> list[str]:
         free = self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE
-        return [self.model.body(body).name for body in self.model.jnt_bodyid[free]]
+        bodies = [*self.model.jnt_bodyid[free], *np.flatnonzero(self.model.body_mocapid >= 0)]
+        return [self.model.body(body).name for body in bodies]
 
     def render(self, camera: str = "overview", size: tuple[int, int] = DISPLAY_SIZE) -> np.ndarray:
         """A picture for people (height, width, 3) uint8, with shadows and smooth edges."""

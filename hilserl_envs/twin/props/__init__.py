@@ -3,7 +3,9 @@
 from hilserl_envs.twin.props.bars import Bar, add_bar
 from hilserl_envs.twin.props.blocks import add_block
 from hilserl_envs.twin.props.boards import add_board
-from hilserl_envs.twin.props.cards import LATCH_OPEN, Card, Slot, add_card, add_slot
+from hilserl_envs.twin.props.cards import LATCH_OPEN, Card, Notch, Slot, add_card, add_slot
+from hilserl_envs.twin.props.plugs import Plug, Port, add_plug, add_port
+from hilserl_envs.twin.props.sockets import Socket
 from hilserl_envs.twin.props.tools import weld_to_hand
 from hilserl_envs.twin.props.trays import Tray, add_tray
 
@@ -11,12 +13,18 @@ __all__ = [
     "Bar",
     "Card",
     "LATCH_OPEN",
+    "Notch",
+    "Plug",
+    "Port",
     "Slot",
+    "Socket",
     "Tray",
     "add_bar",
     "add_block",
     "add_board",
     "add_card",
+    "add_plug",
+    "add_port",
     "add_slot",
     "add_tray",
     "weld_to_hand",

@@ -6,6 +6,9 @@ from hilserl_envs.twin.shapes import SCENE_BIT, STIFF_CONTACT
 
 BOX, CAPSULE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
 SOLID = {"contype": SCENE_BIT, "conaffinity": SCENE_BIT, **STIFF_CONTACT}
+# Parts to be held: they meet props, scene and each other; fingers meet a plain box of their own.
+PART_BIT = 8
+PART = {"contype": PART_BIT, "conaffinity": SCENE_BIT | PART_BIT, **STIFF_CONTACT}
 UNSEEN = 3  # a geom group that is not drawn
 SEEN = {"contype": 0, "conaffinity": 0, "mass": 0}  # drawn, and nothing else
 
