@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from hilserl_envs.compiled import compiled
+from hilserl_envs.errors import ConfigError
 
 # Below this angle [rad] the series of sin(x)/x is exact to double precision.
 SMALL_ANGLE = 1e-6
@@ -197,6 +198,19 @@ def invert(frame_b_in_a: np.ndarray) -> np.ndarray:
     inverse[3:] = quat_conjugate(frame_b_in_a[3:])
     inverse[:3] = -rotate(inverse[3:], frame_b_in_a[:3])
     return inverse
+
+
+def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """quat_xyzw (4,) of a camera (looking along -z, y up) at `position` towards `target`."""
+    backward = np.asarray(position, float) - np.asarray(target, float)
+    right = np.cross(up, backward)
+    if np.linalg.norm(right) < 1e-9:
+        raise ConfigError(
+            f"a camera at {position} looking at {target} needs an `up` that is not parallel, got {up}"
+        )
+    right /= np.linalg.norm(right)
+    backward /= np.linalg.norm(backward)
+    return matrix_to_quat(np.stack([right, np.cross(backward, right), backward], axis=1))
 
 
 @compiled

@@ -14,6 +14,7 @@ from hilserl_envs.poses import (
     displace,
     displacement,
     invert,
+    look_at,
     matrix_to_quat,
     quat_conjugate,
     quat_multiply,
@@ -261,3 +262,13 @@ def test_nothing_is_written_into_its_arguments():
 def test_the_two_orders_are_each_others_inverse(quat):
     np.testing.assert_array_equal(xyzw_to_wxyz(quat), quat[[3, 0, 1, 2]])
     np.testing.assert_array_equal(wxyz_to_xyzw(xyzw_to_wxyz(quat)), quat)
+
+
+@pytest.mark.parametrize("up", [(0, 0, 1), (0, 1, 0.2), (-0.3, 0.1, -1)])
+@pytest.mark.parametrize("target", [(0.5, 0.0, 0.1), (-1.0, 2.0, 0.5), (0.3, 0.9, -2.0)])
+def test_cameras_look_at_their_target_upright(target, up):
+    position = np.array([1.2, 0.3, 0.8])
+    right, above, backward = Rotation.from_quat(look_at(position, target, up)).as_matrix().T
+    ahead = (target - position) / np.linalg.norm(target - position)
+    np.testing.assert_allclose(-backward, ahead, atol=1e-12)
+    assert above @ np.array(up) > 0 and right @ np.array(up) == pytest.approx(0, abs=1e-12)

@@ -14,7 +14,7 @@ from hilserl_envs.tasks import make_task
 from hilserl_envs.tasks.pick_cube import PickCube
 from hilserl_envs.tasks.setup import Camera
 from hilserl_envs.tasks.task import configure
-from hilserl_envs.twin.scene import Scene, build_model, look_at
+from hilserl_envs.twin.scene import Scene, build_model
 from tests.generic_env import TwoArms
 
 TIMESTEP = 0.001
@@ -178,16 +178,6 @@ def test_closing_twice_is_safe(scene):
 
 
 # Cameras
-
-
-@pytest.mark.parametrize("up", [(0, 0, 1), (0, 1, 0.2), (-0.3, 0.1, -1)])
-@pytest.mark.parametrize("target", [(0.5, 0.0, 0.1), (-1.0, 2.0, 0.5), (0.3, 0.9, -2.0)])
-def test_cameras_look_at_their_target_upright(target, up):
-    position = np.array([1.2, 0.3, 0.8])
-    right, above, backward = Rotation.from_quat(look_at(position, target, up)).as_matrix().T
-    ahead = (target - position) / np.linalg.norm(target - position)
-    np.testing.assert_allclose(-backward, ahead, atol=1e-12)
-    assert above @ np.array(up) > 0 and right @ np.array(up) == pytest.approx(0, abs=1e-12)
 
 
 def test_cameras_of_the_task_are_there_with_their_mounts(scene):

@@ -15,7 +15,7 @@ import numpy as np
 
 from hilserl_envs.errors import ConfigError, check_array, check_name
 from hilserl_envs.kinematics import inverse_kinematics
-from hilserl_envs.poses import compose, invert, matrix_to_quat, wxyz_to_xyzw, xyzw_to_wxyz
+from hilserl_envs.poses import compose, invert, look_at, matrix_to_quat, wxyz_to_xyzw, xyzw_to_wxyz
 from hilserl_envs.robot import key_prefix
 from hilserl_envs.twin.arm import add_arm
 from hilserl_envs.twin.grain import add_grains
@@ -36,19 +36,6 @@ DISPLAY_SIZE = (480, 640)  # of the pictures made for people
 GRIP_DENT = 2e-4
 TABLE_HALF_SIZE = (0.6, 0.6, 0.02)  # [m]
 IMPRATIO = 10.0  # friction over normal impedance: parts held by friction creep at MuJoCo's 1
-
-
-def look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """quat_xyzw (4,) of a camera (looking along -z, y up) at `position` towards `target`."""
-    backward = np.asarray(position, float) - np.asarray(target, float)
-    right = np.cross(up, backward)
-    if np.linalg.norm(right) < 1e-9:
-        raise ConfigError(
-            f"a camera at {position} looking at {target} needs an `up` that is not parallel, got {up}"
-        )
-    right /= np.linalg.norm(right)
-    backward /= np.linalg.norm(backward)
-    return matrix_to_quat(np.stack([right, np.cross(backward, right), backward], axis=1))
 
 
 def build_model(task: Task, timestep: float, grain: float = 0.0) -> mujoco.MjModel:
