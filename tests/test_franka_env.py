@@ -18,7 +18,7 @@ from hilserl_envs.errors import ActionError, ConfigError, RobotError
 from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.poses import displacement
-from hilserl_envs.robot import FakeRobot
+from hilserl_envs.robot import FakeRobot, key_prefix
 from hilserl_envs.safety import WorkspaceBox
 from hilserl_envs.tasks import TASKS, make_task
 from hilserl_envs.twin.robot import TwinRobot
@@ -84,7 +84,9 @@ def test_the_observation_holds_what_was_asked_for(made):
     observation, _ = made.reset(seed=1)
     task, obs = made.unwrapped.task, made.spec.kwargs["obs"]
     privileged = [f"{name}_pose" for name in task.objects] if obs != "pixels" else []
-    assert list(observation["state"]) == [*task.state_keys, *privileged]
+    expected = [f"{key_prefix(arm, task.arms)}{key}" for arm in task.arms for key in task.state_keys]
+    expected += [f"{key_prefix(arm, task.arms)}{key}" for arm in task.arms for key in privileged]
+    assert list(observation["state"]) == expected
     assert list(observation.get("images", {})) == (list(task.cameras) if obs != "state" else [])
 
 
@@ -99,7 +101,7 @@ def test_every_step_has_arrays_of_its_own(made):
     for array in leaves(later[0]).values():
         array[...] = 0  # a wrapper that writes into what it got
     untouched, *_ = made.step(np.zeros(made.action_space.shape))
-    assert leaves(untouched)["/state/tcp_pose"].any()
+    assert all(array.any() for path, array in leaves(untouched).items() if path.endswith("tcp_pose"))
 
 
 def run_episode(env: gymnasium.Env, seed: int, steps: int = 8) -> list:
@@ -123,8 +125,10 @@ def test_a_seed_is_an_episode_to_the_bit(made):
 
 
 def test_other_seeds_and_unseeded_resets_differ(made):
-    poses = [made.reset(seed=seed)[0]["state"]["tcp_pose"] for seed in (3, 4, None, None)]
-    assert len({pose.tobytes() for pose in poses}) == 4
+    states = [made.reset(seed=seed)[0]["state"] for seed in (3, 4, None, None)]
+    for key in states[0]:
+        if key.endswith("tcp_pose"):
+            assert len({state[key].tobytes() for state in states}) == 4
 
 
 def test_the_time_limit_truncates_and_never_terminates(made):

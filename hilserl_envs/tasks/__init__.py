@@ -12,6 +12,7 @@ from hilserl_envs.named import load_named
 from hilserl_envs.tasks.pick_cube import PickCube
 from hilserl_envs.tasks.ram_insertion import RamInsertion
 from hilserl_envs.tasks.task import Task, configure
+from hilserl_envs.tasks.timing_belt import TimingBelt
 
 NAMESPACE = "hilserl"
 TASKS: dict[str, type[Task]] = {}
@@ -80,5 +81,5 @@ def make_task(task: str | Task, settings: Mapping[str, Any] | None = None) -> Ta
     return configure(made, settings) if settings is not None else made
 
 
-for _task in (PickCube, RamInsertion):
+for _task in (PickCube, RamInsertion, TimingBelt):
     register(_task)

@@ -5,6 +5,7 @@ import mujoco
 from hilserl_envs.twin.shapes import SCENE_BIT, STIFF_CONTACT
 
 BOX, CAPSULE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
+CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
 SOLID = {"contype": SCENE_BIT, "conaffinity": SCENE_BIT, **STIFF_CONTACT}
 UNSEEN = 3  # a geom group that is not drawn
 SEEN = {"contype": 0, "conaffinity": 0, "mass": 0}  # drawn, and nothing else
