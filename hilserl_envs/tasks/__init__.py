@@ -14,6 +14,7 @@ from hilserl_envs.tasks.pick_cube import PickCube
 from hilserl_envs.tasks.ram_insertion import RamInsertion
 from hilserl_envs.tasks.ssd_assembly import SsdAssembly
 from hilserl_envs.tasks.task import Task, configure
+from hilserl_envs.tasks.timing_belt import TimingBelt
 from hilserl_envs.tasks.usb_pickup_insertion import UsbPickupInsertion
 
 NAMESPACE = "hilserl"
@@ -83,5 +84,12 @@ def make_task(task: str | Task, settings: Mapping[str, Any] | None = None) -> Ta
     return configure(made, settings) if settings is not None else made
 
 
-for _task in (PickCube, RamInsertion, SsdAssembly, UsbPickupInsertion, ObjectHandover):
+for _task in (
+    PickCube,
+    RamInsertion,
+    SsdAssembly,
+    UsbPickupInsertion,
+    TimingBelt,
+    ObjectHandover,
+):
     register(_task)

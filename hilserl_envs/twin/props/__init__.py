@@ -1,31 +1,40 @@
 """Props that tasks compose, one kind a file."""
 
 from hilserl_envs.twin.props.bars import Bar, add_bar
+from hilserl_envs.twin.props.belt import Belt, add_belt, lay_belt, winding
 from hilserl_envs.twin.props.blocks import add_block
 from hilserl_envs.twin.props.boards import add_board
 from hilserl_envs.twin.props.cards import LATCH_OPEN, Card, Notch, Slot, add_card, add_slot
 from hilserl_envs.twin.props.plugs import Plug, Port, add_plug, add_port
+from hilserl_envs.twin.props.pulleys import Drive, Pulley, add_drive
 from hilserl_envs.twin.props.sockets import Socket
 from hilserl_envs.twin.props.tools import weld_to_hand
 from hilserl_envs.twin.props.trays import Tray, add_tray
 
 __all__ = [
     "Bar",
+    "Belt",
     "Card",
+    "Drive",
     "LATCH_OPEN",
     "Notch",
     "Plug",
     "Port",
+    "Pulley",
     "Slot",
     "Socket",
     "Tray",
     "add_bar",
+    "add_belt",
     "add_block",
     "add_board",
     "add_card",
+    "add_drive",
     "add_plug",
     "add_port",
     "add_slot",
     "add_tray",
+    "lay_belt",
     "weld_to_hand",
+    "winding",
 ]

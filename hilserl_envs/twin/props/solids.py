@@ -5,6 +5,7 @@ import mujoco
 from hilserl_envs.twin.shapes import SCENE_BIT, STIFF_CONTACT
 
 BOX, CAPSULE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CAPSULE
+CYLINDER = mujoco.mjtGeom.mjGEOM_CYLINDER
 SOLID = {"contype": SCENE_BIT, "conaffinity": SCENE_BIT, **STIFF_CONTACT}
 # Parts to be held: they meet props, scene and each other; fingers meet a plain box of their own.
 PART_BIT = 8
