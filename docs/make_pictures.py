@@ -1,13 +1,15 @@
-"""Make the pictures of the README and the docs: one per task from an expert's episode, the arm, both pages,
-one task in six worlds.
+"""Make the pictures of the README and the docs: the arm, both pages, one task in six worlds, and of
+each task a picture and a clip.
 
-Run it again when a task or the arm looks different: python docs/make_pictures.py
+Run it again when a task or the arm looks different: python docs/make_pictures.py; or only for some
+tasks: python docs/make_pictures.py TimingBelt SsdAssembly
 """
 
 from __future__ import annotations
 
 import io
 import shutil
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -28,6 +30,7 @@ from robot_servers.serve import open_server
 FOLDER = Path(__file__).parent / "images"
 SIZE = (480, 640)
 DRAWN = (960, 1280)  # then halved: smoother edges
+CLIP_SIZE, CLIP_QUALITY = (240, 320), 60
 # When an episode is worth a look, as a fraction of its steps.
 MOMENTS = {"PickCube": 0.85, "RamInsertion": 0.55}
 SEED = 1
@@ -90,8 +93,8 @@ def picture_of_console() -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
 
 
-def picture_of_task(env_id: str, moment: float) -> np.ndarray:
-    """The twin from its overview camera, with what the policy's cameras see in the corner."""
+def film_of_task(env_id: str) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+    """An expert's episode: from the overview camera, and what the policy's cameras see, at every step."""
     env = gym.make(env_id, obs="both")
     expert = ExpertPolicy(env)
     frames = []
@@ -100,11 +103,21 @@ def picture_of_task(env_id: str, moment: float) -> np.ndarray:
     over = False
     while not over:
         observation, _, terminated, truncated, _ = env.step(expert(observation))
-        frames.append((env.unwrapped.robot.scene.render(size=DRAWN), observation["images"]))
+        frames.append((env.unwrapped.robot.scene.render(size=DRAWN), list(observation["images"].values())))
         over = terminated or truncated
     env.close()
-    picture, views = frames[round(moment * (len(frames) - 1))]
-    return with_insets(fit_image(picture, SIZE), list(views.values()))
+    return frames
+
+
+def save_task(env_id: str, name: str) -> None:
+    """The picture of a task, and its clip."""
+    frames = film_of_task(env_id)
+    picture, views = frames[round(MOMENTS.get(name, 0.7) * (len(frames) - 1))]
+    save(name, with_insets(fit_image(picture, SIZE), views))
+    clip = [Image.fromarray(fit_image(picture, CLIP_SIZE)) for picture, _ in frames]
+    path = FOLDER / f"{name}.webp"
+    clip[0].save(path, save_all=True, append_images=clip[1:], duration=100, loop=0, quality=CLIP_QUALITY)
+    print(f"{path} {path.stat().st_size / 1000:.0f} kB")
 
 
 def with_insets(picture: np.ndarray, views: list[np.ndarray], gap: int = 8, edge: int = 2) -> np.ndarray:
@@ -155,14 +168,16 @@ def save(name: str, picture: np.ndarray) -> None:
     print(f"{path} {path.stat().st_size / 1000:.0f} kB")
 
 
-def main() -> None:
-    save("arm", picture_of_arm())
-    save("randomisation", picture_of_randomisation())
-    save("operator", picture_of_page())
-    save("console", picture_of_console())
+def main(names: list[str]) -> None:
+    if not names:
+        save("arm", picture_of_arm())
+        save("randomisation", picture_of_randomisation())
+        save("operator", picture_of_page())
+        save("console", picture_of_console())
     for env_id, task in TASKS.items():
-        save(task.__name__, picture_of_task(env_id, MOMENTS.get(task.__name__, 0.7)))
+        if not names or task.__name__ in names:
+            save_task(env_id, task.__name__)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
