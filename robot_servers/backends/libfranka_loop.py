@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -69,7 +70,7 @@ class LibfrankaLoop:
         _reach(host)
         try:
             # It looks for a tool in Desk's web interface otherwise, which needs a password.
-            self._robot = aiofranka.Robot(host, read_tool=False)
+            self._robot = _in_a_thread(aiofranka.Robot, host, read_tool=False)
             self._interface = self._robot._interface
             torque, wrench = list(collision.joint_torque), list(collision.wrench)
             self._interface.robot.set_collision_behavior(torque, torque, wrench, wrench)
@@ -196,7 +197,7 @@ class LibfrankaLoop:
             raise RobotError(f"robot {self._host}: {MODES[mode]}")
         self.set("session", session)
         try:
-            self._controller.start()
+            _in_a_thread(self._controller.start)
         except Exception as error:
             raise RobotError(explain(error, self._host, self._interface.robot_state)) from error
 
@@ -249,6 +250,13 @@ class LibfrankaLoop:
 
 def _matrix(column_major: Any) -> np.ndarray:
     return np.array(column_major).reshape(4, 4).T.copy()
+
+
+def _in_a_thread(call: Callable[..., Any], *arguments: Any, **settings: Any) -> Any:
+    """libfranka gives the thread that starts it real-time priority, and so all that this one starts:
+    it must not be the caller's, who may serve requests or run a browser."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call, *arguments, **settings).result()
 
 
 def _import_aiofranka() -> ModuleType:
