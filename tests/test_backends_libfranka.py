@@ -89,7 +89,8 @@ def distance(a, b):
 
 
 def test_it_holds_where_it_is_from_the_start(arm):
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER  # the loop's thread alone has real-time priority
+    # The loop's thread alone has real-time priority.
+    assert os.sched_getscheduler(0) not in (os.SCHED_FIFO, os.SCHED_RR)
     pose = arm.read().tcp_pose
     wait(arm, 0.5)
     state = arm.read()
