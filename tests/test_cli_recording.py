@@ -124,6 +124,13 @@ def test_label_collects_frames_of_both_kinds(tmp_path, capsys):
     assert again == report
 
 
+def test_label_takes_no_more_than_so_many_successes_of_an_episode(tmp_path, capsys):
+    args = ["label", "PickCube", "--device", "expert", "--out", str(tmp_path / "labels")]
+    args += ["--per-episode", "2"]
+    report = hilserl(capsys, *args, "--successes", "6", "--failures", "0")
+    assert report["labels"]["success"] == 6 and report["recorded"] == 3
+
+
 def test_labels_are_asked_of_a_recording_that_has_none(demos):
     with pytest.raises(ValueError, match="hilserl label"):
         labelled_frames(EpisodeStore(demos), "success")

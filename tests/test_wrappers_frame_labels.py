@@ -20,6 +20,17 @@ def test_a_held_button_labels_the_frame():
     assert env.counts == {"success": 0, "failure": 0}
 
 
+def test_an_episode_ends_after_so_many_frames_of_success():
+    held = 2 * ["success", "failure", "success"]
+    device = FakeDevice([TeleopCommand(held=frozenset({role})) for role in held])
+    env = FrameLabels(Intervention(GenericEnv(), device), successes_per_episode=2)
+    for _ in range(2):
+        env.reset(seed=0)
+        assert [env.step(np.zeros(7))[3] for _ in range(3)] == [False, False, True]
+    with pytest.raises(ConfigError, match="at least 1, got 0"):
+        FrameLabels(Intervention(GenericEnv(), device), successes_per_episode=0)
+
+
 def test_without_a_device_there_is_nobody_to_ask():
     with pytest.raises(ConfigError, match="outside of one"):
         FrameLabels(GenericEnv())

@@ -19,6 +19,8 @@ class Label(SessionCommand):
     """How many frames of success the folder shall hold in the end."""
     failures: int = 1000
     """How many of failure."""
+    per_episode: int | None = None
+    """Frames of success after which an episode ends: two hundred frames of three episodes are three."""
 
     def run(self) -> dict:
         from tqdm import tqdm
@@ -32,7 +34,7 @@ class Label(SessionCommand):
         wanted = {"success": self.successes, "failure": self.failures}
         if min(wanted.values()) < 0 or not any(wanted.values()):
             raise ConfigError(f"--successes and --failures are at least 0, one of them more; got {wanted}")
-        env = labels = FrameLabels(self.make_env(ends_on_success=False))
+        env = labels = FrameLabels(self.make_env(ends_on_success=False), self.per_episode)
         try:
             env = view = self.with_view(env)
             env = recorder = RecordEpisodes(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import gymnasium
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
@@ -30,17 +32,22 @@ class FrameLabels(gymnasium.Wrapper, RecordConstructorArgs):
 
     Args:
         env: with `Intervention` in it.
+        successes_per_episode: frames of success after which an episode is truncated: those of one
+            episode are alike, and a classifier needs many episodes. None for no bound.
 
     Attributes:
         counts: labelled frames of this episode, by label.
 
     Raises:
-        ConfigError: without.
+        ConfigError: without, or a bound below 1.
     """
 
-    def __init__(self, env: gymnasium.Env):
-        RecordConstructorArgs.__init__(self)
+    def __init__(self, env: gymnasium.Env, successes_per_episode: int | None = None):
+        RecordConstructorArgs.__init__(self, successes_per_episode=successes_per_episode)
         super().__init__(env)
+        if successes_per_episode is not None and successes_per_episode < 1:
+            raise ConfigError(f"successes_per_episode is at least 1, got {successes_per_episode}")
+        self._most = math.inf if successes_per_episode is None else successes_per_episode
         if not env.has_wrapper_attr("intervenes"):
             raise ConfigError(
                 "FrameLabels reads the buttons that Intervention reports; put it outside of one"
@@ -58,4 +65,5 @@ class FrameLabels(gymnasium.Wrapper, RecordConstructorArgs):
         if len(held) == 1:
             label = LABELS[held[0]]
             self.counts[held[0]] += 1
+        truncated = truncated or self.counts["success"] >= self._most
         return observation, reward, terminated, truncated, {**info, "label": label}
