@@ -12,9 +12,9 @@ import numpy as np
 
 from hilserl_envs.errors import ActionError, ConfigError, check_fields, check_name, checked_names, ranged
 from hilserl_envs.impedance import Compliance
+from hilserl_envs.json_values import check_number
 from hilserl_envs.kinematics import ARM_MODELS, forward_kinematics
 from hilserl_envs.poses import displacement, quat_normalize
-from hilserl_envs.wire import check_number
 
 MAX_LOAD, MAX_LOAD_OFFSET = 3.0, 0.5  # what an arm carries by its data sheet [kg]; [m]
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from hilserl_envs import http_robot, server_connection
+from hilserl_envs import served_arms, server_connection
 from hilserl_envs.cameras import FakeCamera
 from hilserl_envs.errors import ActionError, CameraError, ConfigError, RobotError
 from hilserl_envs.http_robot import HttpRobot
@@ -436,7 +436,7 @@ def test_a_server_that_hangs_does_not_hang_the_robot(monkeypatch):
         robot.command({"arm": ArmCommand(pose=NEAR)})
         with pytest.raises(RobotError, match="did not answer within 0.2 s"):
             robot.wait(0.1)
-        monkeypatch.setattr(http_robot, "JOINT_RESET_TIME", 0.2)
+        monkeypatch.setattr(served_arms, "JOINT_RESET_TIME", 0.2)
         with pytest.raises(RobotError, match="did not answer within 0.3 s"):
             robot.reset_joints({"arm": np.zeros(7)})
     finally:

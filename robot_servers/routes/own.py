@@ -14,16 +14,9 @@ import numpy as np
 
 from hilserl_envs.errors import ActionError, CameraError
 from hilserl_envs.impedance import Compliance
+from hilserl_envs.json_values import check_number, check_numbers, check_object
 from hilserl_envs.recording.image_codec import image_codec
-from hilserl_envs.wire import (
-    STEP_TYPE,
-    StepRequest,
-    check_number,
-    check_numbers,
-    check_object,
-    chosen_cameras,
-    pack,
-)
+from hilserl_envs.wire import STEP_TYPE, StepRequest, chosen_cameras, pack
 from robot_servers.guard import Guard
 from robot_servers.limits import PARAMETERS, Refusal
 from robot_servers.routes.bodies import json_body

@@ -14,8 +14,9 @@ import flask
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from hilserl_envs.json_values import check_number, check_numbers
 from hilserl_envs.robot import ArmCommand
-from hilserl_envs.wire import check_number, check_numbers, state_to_json
+from hilserl_envs.wire import state_to_json
 from robot_servers.guard import Guard
 from robot_servers.limits import Refusal
 from robot_servers.routes.bodies import json_body
