@@ -11,7 +11,7 @@ import numpy as np
 from hilserl_envs import wire
 from hilserl_envs.errors import ConfigError, check_array, check_name
 from hilserl_envs.impedance import Compliance
-from hilserl_envs.robot import ArmCommand, RobotState
+from hilserl_envs.robot import MOTIONS, ArmCommand, RobotState
 from hilserl_envs.served_arms import RECOVERY_TIME, SETTING_TIME, ServedArms
 
 Result = TypeVar("Result")
@@ -53,6 +53,8 @@ class HttpRobot:
                 self._servers.append(ServedArms(address, arm, encoding))
             self.arms = tuple(arm for server in self._servers for arm in server.arms)
             self.cameras = self._wanted(cameras)
+            strides = [server.max_stride for server in self._servers]
+            self.max_stride = min(s[0] for s in strides), min(s[1] for s in strides)
         except BaseException:
             self.close()
             raise
@@ -117,6 +119,12 @@ class HttpRobot:
         for name in compliance:
             check_name(name, self.arms, "arm")
         self._each(lambda server: server.configure(compliance))
+
+    def drive_by(self, motions: Mapping[str, str]) -> None:
+        for name, motion in motions.items():
+            check_name(name, self.arms, "arm")
+            check_name(motion, MOTIONS, "motion")
+        self._each(lambda server: server.drive_by(motions))
 
     def load(self, arm: str, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
         check_name(arm, self.arms, "arm")

@@ -37,6 +37,7 @@ class ServedArms:
         cameras: (height, width) of the images, by name.
         wanted: cameras whose images are captured.
         twin_of: task of the twin behind it; None for a real robot.
+        max_stride: that it lets through [m, rad].
         pending: commands that were not sent yet.
     """
 
@@ -49,6 +50,8 @@ class ServedArms:
             self.cameras = {name: (int(size[0]), int(size[1])) for name, size in about["cameras"].items()}
             self.twin_of = str(about["task"]) if about.get("backend") == "twin" else None
             self._speed = check_number(about["speed"], 1e-3, 1e3, "speed")
+            jump, turn = about["limits"]["max_jump"], about["limits"]["max_turn"]
+            self.max_stride = check_number(jump, 0, 10, "max_jump"), check_number(turn, 0, 10, "max_turn")
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise RobotError(f"{url}/robot answered with no description of a robot: {error!r}") from None
         if arm is not None and arms != (LONE_ARM,):
@@ -118,6 +121,11 @@ class ServedArms:
         answer = self.post("/configure", {"compliance": values}, SETTING_TIME, moves=False)
         if clamped := answer.get("clamped"):
             log.warning("%s clamped %s", self.url, clamped)
+
+    def drive_by(self, motions: Mapping[str, str]) -> None:
+        theirs = {self.arms[name]: motion for name, motion in motions.items() if name in self.arms}
+        if theirs:
+            self.post("/drive_by", {"motions": theirs}, RECOVERY_TIME)
 
     def reset_joints(self, goals: Mapping[str, np.ndarray]) -> None:
         q = {self.arms[name]: goal.tolist() for name, goal in goals.items() if name in self.arms}

@@ -23,6 +23,9 @@ from hilserl_envs.robot import ArmCommand, ArmState, RobotState
 STEP_TYPE = "application/x-hilserl-step"  # content type of a step's answer
 ENCODINGS = ("jpeg", "raw")
 MAX_WAIT = 10.0  # of a step [s]
+# How long a client may think between a step's answer and the next step [s of robot time], half a
+# control step at 10 Hz: the step's wrenches lapse so long after its answer, not before.
+THINKING_TIME = 0.05
 
 _STATE_SHAPES = {
     "tcp_pose": (7,),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import tyro
 
 from hilserl_envs.errors import ActionError, ConfigError, check_fields, check_name, checked_names, ranged
 from hilserl_envs.impedance import Compliance
@@ -39,7 +40,7 @@ class Refusal(ActionError):
 @checked_names
 @dataclass(frozen=True)
 class GuardSettings:
-    """What the guard lets through; the same for every arm, in its base frame.
+    """What the guard lets through; the same for every arm, in its base frame. Flags of `hilserl serve`.
 
     The default box is what a Panda reaches with its hand pointing down, but for some
     edges: from just above the table (with the TCP at 1 cm the finger tips clear it) to half
@@ -47,10 +48,13 @@ class GuardSettings:
     boxes lie well inside.
 
     Args:
-        box_low, box_high: corners of the box of commanded positions, xyz [m].
-        max_jump, max_turn: how far a commanded pose may be from the measured one [m, rad];
-            an honest client's strides are a few centimetres.
-        max_force, max_torque: bounds of a commanded wrench [N, Nm].
+        box_low: corner of the box that commanded positions must lie in, xyz [m].
+        box_high: the opposite corner.
+        max_jump: how far a commanded position may be from the measured one [m]; an honest
+            client's strides are a few centimetres.
+        max_turn: how far a commanded orientation may be turned from the measured one [rad].
+        max_force: of a commanded wrench [N].
+        max_torque: of a commanded wrench [Nm].
         deadman: the arm holds when no motion command came for so long [s of robot time].
         arm_model: whose joint limits count, one of `kinematics.ARM_MODELS`.
 
@@ -65,7 +69,7 @@ class GuardSettings:
     max_force: float = ranged(50.0, 0.0, 100.0)
     max_torque: float = ranged(10.0, 0.0, 30.0)
     deadman: float = ranged(0.5, 0.05, 60.0)
-    arm_model: str = "panda"
+    arm_model: tyro.conf.Suppress[str] = "panda"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -107,14 +111,28 @@ class GuardSettings:
             )
         return pose
 
-    def check_wrench(self, arm: str, wrench: np.ndarray) -> None:
-        """Refuse a wrench (6,) that is too strong."""
+    def check_wrench(self, arm: str, wrench: np.ndarray, measured: np.ndarray) -> None:
+        """Refuse a wrench (6,) that is too strong, or pushes an arm further out of the box.
+
+        Args:
+            arm: whose it is.
+            wrench: force, then torque, that the arm is to exert, along the base's axes.
+            measured: where the arm is (7,).
+        """
         force, torque = np.linalg.norm(wrench[:3]), np.linalg.norm(wrench[3:])
         if force > self.max_force or torque > self.max_torque:
             raise Refusal(
                 "wrench_too_strong",
                 f"a wrench is at most {self.max_force:g} N and {self.max_torque:g} Nm, got {force:.4g} N and "
                 f"{torque:.4g} Nm for arm {arm!r}",
+            )
+        below, above = measured[:3] < self.box_low, measured[:3] > self.box_high
+        if ((below & (wrench[:3] < 0)) | (above & (wrench[:3] > 0))).any():
+            raise Refusal(
+                "wrench_outwards",
+                f"arm {arm!r} is outside the box {list(self.box_low)} to {list(self.box_high)} m, at "
+                f"{[round(x, 4) for x in measured[:3].tolist()]}: no force may push it further out, got "
+                f"{wrench[:3].tolist()} N",
             )
 
     def check_joints(self, arm: str, q: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hilserl_envs.robot import MOTIONS
 from hilserl_envs.wire import ENCODINGS, MAX_WAIT, STEP_TYPE
 from robot_servers.guard import Guard
 from robot_servers.limits import MAX_LOAD, MAX_LOAD_OFFSET, PARAMETERS
@@ -168,6 +169,14 @@ def _own(arms: tuple[str, ...], cameras: list[str]) -> dict[str, Schema]:
         "/configure": {
             "get": _route("the impedance parameters, their ranges and defaults", anything),
             "post": _route("change impedance parameters", clamped, parameters, True),
+        },
+        "/drive_by": {
+            "post": _route(
+                "say what arms will be commanded by next: where that is another controller's, it takes over",
+                state,
+                mapping({"motions": _by_arm(arms, {"enum": list(MOTIONS)})}),
+                True,
+            )
         },
         "/reset_joints": {
             "post": _route(

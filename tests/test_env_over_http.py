@@ -9,17 +9,19 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import requests
+from gymnasium.utils.env_checker import check_env
 
 import hilserl_envs
 from hilserl_envs.cli import main
 from hilserl_envs.errors import ConfigError, RobotError
 from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.policies import ExpertPolicy
-from hilserl_envs.poses import displacement
+from hilserl_envs.poses import displace, displacement
 from hilserl_envs.recording import EpisodeStore, RecordEpisodes
 from hilserl_envs.robot import ArmCommand
 from hilserl_envs.server_connection import TOKEN_FILE
 from hilserl_envs.tasks.ram_insertion import RamInsertion
+from robot_servers.limits import GuardSettings
 from tests.generic_env import TwoArms
 from tests.server_process import ServerProcess
 from tests.servers import fake_server, twin_server
@@ -216,10 +218,49 @@ def test_an_arm_far_away_is_brought_back_by_its_joints(server, make):
     posture[0] += 0.6
     env.reset(seed=0, options={"joint_reset": True})
     base.robot.reset_joints({"arm": posture})
-    with pytest.raises(RobotError, match="the way to the reset pose is refused: .*'joint_reset': True"):
-        env.reset(seed=0)
+    goal = base.robot.read().arms["arm"].tcp_pose
+    assert np.linalg.norm(goal[:3] - base._boxes["arm"].clip(goal)[:3]) > 0.2
+    env.reset(seed=0)  # walks
+    env.step(np.zeros(6, np.float32))
+    base.robot.reset_joints({"arm": posture})
     env.reset(seed=0, options={"joint_reset": True})
     env.step(np.zeros(6, np.float32))
+
+
+def test_from_outside_the_servers_box_an_arm_is_brought_back_by_its_joints_or_by_hand():
+    # The whole box lies 8 cm or more from where the arm is brought.
+    strict = GuardSettings(box_low=(0.4, -0.15, 0.01))
+    with twin_server("RamInsertion", SPEED, guard=strict) as server:
+        env = hilserl_envs.make_env("RamInsertion", robot=server.url)
+        world, base = server.guard.station.world, env.unwrapped
+        env.reset(seed=0)
+        away = displace(np.array(base.task.arms["arm"].reset_pose), np.array([0, -0.4, 0.1]), np.zeros(3))
+
+        def guide():
+            world.robot.scene.teleport({"arm": away}, {"arm": 1.0})
+            world.robot.recover()
+
+        world.do(guide)
+        before = base.robot.read().arms["arm"].tcp_pose
+        with pytest.raises(RobotError, match="must lie in the box .*guide it into .*'joint_reset': True"):
+            env.reset(seed=0)
+        after = base.robot.read().arms["arm"].tcp_pose
+        assert np.linalg.norm(after[:3] - before[:3]) < 0.005  # nothing moved it
+        env.reset(seed=0, options={"joint_reset": True})
+        env.close()
+
+
+def test_gymnasiums_checks_pass_after_a_reset_that_failed_too(server):
+    env = gym.make("hilserl/RamInsertion-v0", robot=server.url)
+    assert env.spec.nondeterministic and not gym.spec("hilserl/RamInsertion-v0").nondeterministic
+    requests.post(f"{server.url}/emergency_stop", json={}, timeout=10)
+    try:
+        with pytest.raises(RobotError, match="emergency stop"):
+            env.reset(seed=0)
+    finally:
+        requests.post(f"{server.url}/emergency_stop/clear", json={}, timeout=10).raise_for_status()
+    check_env(env.unwrapped)  # it renders, too
+    env.close()
 
 
 class HurriedClock:

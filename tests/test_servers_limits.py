@@ -84,10 +84,21 @@ def test_the_other_quaternion_of_the_same_orientation_is_no_jump():
 
 
 def test_a_strong_wrench_is_refused():
-    LIMITS.check_wrench("arm", np.array([30, 30, 0, 5, 5, 0.0]))
+    LIMITS.check_wrench("arm", np.array([30, 30, 0, 5, 5, 0.0]), MEASURED)
     for wrench in ([40, 40, 0, 0, 0, 0], [0, 0, 0, 0, 8, 8]):
         with refused("wrench_too_strong", "at most 50 N and 10 Nm"):
-            LIMITS.check_wrench("arm", np.array(wrench, float))
+            LIMITS.check_wrench("arm", np.array(wrench, float), MEASURED)
+
+
+def test_no_force_pushes_an_arm_further_out_of_the_box():
+    for axis, (low, high) in enumerate(zip(LIMITS.box_low, LIMITS.box_high, strict=True)):
+        for edge, outwards in ((low - 0.001, -1.0), (high + 0.001, 1.0)):
+            measured, force = MEASURED.copy(), np.zeros(6)
+            measured[axis], force[axis] = edge, outwards
+            with refused("wrench_outwards", "no force may push it further out"):
+                LIMITS.check_wrench("arm", force, measured)
+            LIMITS.check_wrench("arm", -force, measured)
+            LIMITS.check_wrench("arm", np.roll(force, 1) + np.roll(force, 3), measured)
 
 
 def test_joints_beyond_their_limits_or_out_of_the_box_are_refused():

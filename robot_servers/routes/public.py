@@ -109,7 +109,11 @@ class PublicArm:
 
     def startimp(self) -> None:
         self._guard.clear_errors()
-        self._guard.start()
+        self._guard.start({self._arm: "pose"})
+
+    def startwrench(self) -> None:
+        self._guard.clear_errors()
+        self._guard.start({self._arm: "wrench"})
 
     def stopimp(self) -> None:
         self._guard.stop()
@@ -122,30 +126,30 @@ class PublicArm:
         self._guard.clear_errors()
 
     def activate_gripper(self) -> None:
-        self._guard.activate_gripper(self._arm)
+        self._guard.grippers.activate(self._arm)
 
     def reset_gripper(self) -> None:
-        self._guard.reset_gripper(self._arm)
+        self._guard.grippers.reset(self._arm)
 
     def open_gripper(self) -> None:
-        self._guard.move_gripper(self._arm, 1.0)
+        self._guard.grippers.move(self._arm, 1.0)
 
     def close_gripper(self) -> None:
-        self._guard.move_gripper(self._arm, 0.0)
+        self._guard.grippers.move(self._arm, 0.0)
 
     def close_gripper_slow(self) -> None:
-        self._guard.move_gripper(self._arm, 0.0, SLOWLY)
+        self._guard.grippers.move(self._arm, 0.0, SLOWLY)
 
     def move_gripper(self) -> None:
         """0 to 255, which beyond is clipped; which end is open is the gripper's own custom."""
         value = json_body(["gripper_pos"], ["gripper_pos"])["gripper_pos"]
         share = min(max(check_number(value, -1e9, 1e9, "gripper_pos"), 0.0), 255.0) / 255
         # A Robotiq's register counts from open to closed, the Franka hand's width the other way.
-        closes = getattr(self._guard.gripper(self._arm), "counts_to_closed", False)
-        self._guard.move_gripper(self._arm, 1 - share if closes else share)
+        closes = getattr(self._guard.grippers.of(self._arm), "counts_to_closed", False)
+        self._guard.grippers.move(self._arm, 1 - share if closes else share)
 
-    # The wrench server's: one controller of ours does both.
-    startwrench, stopwrench, reset = startimp, stopimp, jointreset
+    # The wrench server's names.
+    stopwrench, reset = stopimp, jointreset
 
     def _state(self) -> dict[str, Any]:
         return state_to_json(self._guard.station.read())["arms"][self._arm]
