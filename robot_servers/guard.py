@@ -20,7 +20,7 @@ from hilserl_envs.impedance import Compliance
 from hilserl_envs.robot import MOTIONS, ArmCommand
 from hilserl_envs.wire import state_to_json
 from robot_servers.deadman import Deadman
-from robot_servers.limits import GuardSettings, Refusal, changed_compliance, check_load
+from robot_servers.limits import GuardSettings, Refusal
 from robot_servers.right_of_way import GrippersGuard, RightOfWay
 from robot_servers.station import Station
 
@@ -111,16 +111,15 @@ class Guard:
             for name, command in commands.items()
             if command.wrench is not None
         }
-        with self._way.lock:
+        with self._way.lock, contextlib.suppress(Refusal, RobotError):
             if self._commands == number:
-                with contextlib.suppress(Refusal, RobotError):
-                    self.command(wrenches)
+                self.command(wrenches)
 
     def check_instance(self, instance: str | None) -> None:
         """Refuse what was meant for a server before this one; None is for any.
 
         Raises:
-            Refusal: arms, compliance and the twin's things are not as the client knows them.
+            Refusal: nothing is as the client knows it.
         """
         if instance not in (None, self.instance):
             raise Refusal(
@@ -133,14 +132,17 @@ class Guard:
         """Move arms to joint positions (7,) [rad]; returns when there.
 
         Raises:
-            Refusal: beyond the joint limits, the TCP would end outside the box, or an arm is
-                in error or stopped.
+            Refusal: beyond the joint limits, the TCP would end outside the box or dip below it on
+                the way, or an arm is in error or stopped.
             RobotError: one does not get there.
         """
         for name, goal in q.items():
             self.settings.check_joints(name, goal)
             self._check_arm(name)
         with self.occupying("the joints are being reset", q):
+            state = self.station.read()
+            for name, goal in q.items():
+                self.settings.check_joint_motion(name, state.arms[name].q, goal)
             self.station.reset_joints(q)
 
     def start(self, motions: Mapping[str, str] | None = None) -> None:
@@ -212,8 +214,7 @@ class Guard:
         Raises:
             RobotError: the arms do not recover, or it was pressed again meanwhile; it stays on.
         """
-        way = self._way
-        with way.lock:
+        with (way := self._way).lock:
             if way.emergency is None:
                 return
             way.check_unoccupied()
@@ -237,7 +238,9 @@ class Guard:
         with self._way.lock:
             compliance, clamped = {}, {}
             for arm, parameters in changes.items():
-                compliance[arm], clamped[arm] = changed_compliance(self.compliance[arm], parameters)
+                compliance[arm], clamped[arm] = self.settings.changed_compliance(
+                    self.compliance[arm], parameters
+                )
             self.station.configure(compliance)
             self.compliance |= compliance
         return {arm: names for arm, names in clamped.items() if names}
@@ -248,7 +251,7 @@ class Guard:
         Raises:
             Refusal: more than an arm can carry, or nothing may move.
         """
-        check_load(mass, center)
+        self.settings.check_load(mass, center)
         with self._way.lock:
             self._way.check_free()
             self.station.load(arm, mass, center, inertia)
@@ -285,8 +288,7 @@ class Guard:
             if not self._takes(name, motion):
                 raise Refusal(
                     "other_controller",
-                    f"the controller of arm {name!r} takes no {motion} now; POST /drive_by with "
-                    f'{{"motions": {{"{name}": "{motion}"}}}}, or '
+                    f"the controller of arm {name!r} takes no {motion} now; POST /drive_by, or "
                     f"{'startimp' if motion == 'pose' else 'startwrench'}, brings up the one that does",
                     409,
                 )

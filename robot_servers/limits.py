@@ -18,10 +18,14 @@ from hilserl_envs.kinematics import ARM_MODELS, forward_kinematics
 from hilserl_envs.poses import displacement, quat_normalize
 
 MAX_LOAD, MAX_LOAD_OFFSET = 3.0, 0.5  # what an arm carries by its data sheet [kg]; [m]
+_JOINT_STRIDE = 0.05  # between the places of a joint motion that are looked at [rad]
+_DIP = 0.001  # that is none [m]: the finger tips clear the table by more
 
 PARAMETERS = {
     field.name: (field.metadata["low"], field.metadata["high"]) for field in dataclasses.fields(Compliance)
 }
+
+CLIPS = [name for name in PARAMETERS if name.startswith("translational_clip_")]
 
 
 class Refusal(ActionError):
@@ -68,6 +72,8 @@ class GuardSettings:
     max_turn: float = ranged(0.5, 0.001, math.pi)
     max_force: float = ranged(50.0, 0.0, 100.0)
     max_torque: float = ranged(10.0, 0.0, 30.0)
+    max_push: float = ranged(200.0, 1.0, 600.0)
+    max_load: float = ranged(MAX_LOAD, 0.0, MAX_LOAD)
     deadman: float = ranged(0.5, 0.05, 60.0)
     arm_model: tyro.conf.Suppress[str] = "panda"
 
@@ -146,46 +152,69 @@ class GuardSettings:
             )
         self.check_position(arm, forward_kinematics(self.arm_model, q)[:3])
 
+    def check_joint_motion(self, arm: str, start: np.ndarray, end: np.ndarray) -> None:
+        """Refuse a motion between joint positions (7,) on which the TCP would dip below the box.
+
+        That is where the table is. Controllers move joints in proportion (ROS) or each at the same
+        speed (twin, libfranka); both ways are looked at. An arm that is below already may rise.
+        """
+        path = end - start
+        longest = float(np.abs(path).max())
+        shares = np.linspace(0.0, 1.0, 2 + int(longest / _JOINT_STRIDE))
+        ways = [share * path for share in shares]
+        ways += [np.clip(path, -share * longest, share * longest) for share in shares]
+        heights = [forward_kinematics(self.arm_model, start + way)[2] for way in ways]
+        if min(heights) < min(self.box_low[2], heights[0]) - _DIP:
+            raise Refusal(
+                "joint_motion_too_low",
+                f"on the way to these joint positions arm {arm!r} would come down to {min(heights):.3f} m, "
+                f"below the box, which begins at {self.box_low[2]:g} m; bring it somewhere higher first",
+            )
+
+    def check_load(self, mass: float, center: np.ndarray) -> None:
+        """Refuse a load that no arm carries here: one that is not there makes the arm rise or sink."""
+        if not 0 <= mass <= self.max_load:
+            raise Refusal(
+                "load_out_of_range", f"a load has a mass of 0 to {self.max_load:g} kg, got {mass:g}"
+            )
+        if np.abs(center).max() > MAX_LOAD_OFFSET:
+            raise Refusal(
+                "load_out_of_range",
+                f"a load's centre is within {MAX_LOAD_OFFSET:g} m of the flange, got {center.tolist()}",
+            )
+
+    def changed_compliance(
+        self, compliance: Compliance, changes: Mapping[str, Any]
+    ) -> tuple[Compliance, dict[str, float]]:
+        """Parameters after some were changed, and by name what became of those out of range.
+
+        They are clamped, as the public controller's dynamic_reconfigure does, and so are clips
+        with which the arm would push too strongly.
+
+        Raises:
+            Refusal: an unknown parameter.
+            ActionError: a value that is no number.
+        """
+        new, clamped = {}, {}
+        for name, value in changes.items():
+            if name not in PARAMETERS:
+                raise Refusal(
+                    "unknown_parameter",
+                    f"there is no parameter {name[:60]!r}; known: {', '.join(PARAMETERS)}",
+                    400,
+                )
+            wanted = check_number(value, -1e300, 1e300, name)
+            low, high = PARAMETERS[name]
+            new[name] = min(max(wanted, low), high)
+            if new[name] != wanted:
+                clamped[name] = new[name]
+        changed = dataclasses.replace(compliance, **new)
+        longest = self.max_push / max(changed.translational_stiffness, 1.0)
+        too_long = {name: longest for name in CLIPS if getattr(changed, name) > longest}
+        return dataclasses.replace(changed, **too_long), clamped | too_long
+
 
 def distance(start: np.ndarray, end: np.ndarray) -> tuple[float, float]:
     """How far [m, rad] two poses (7,) are from each other."""
     away = displacement(start, end)
     return float(np.linalg.norm(away[:3])), float(np.linalg.norm(away[3:]))
-
-
-def check_load(mass: float, center: np.ndarray) -> None:
-    """Refuse a load that no arm carries: one that is not there makes the arm rise or sink."""
-    if not 0 <= mass <= MAX_LOAD:
-        raise Refusal("load_out_of_range", f"a load has a mass of 0 to {MAX_LOAD:g} kg, got {mass:g}")
-    if np.abs(center).max() > MAX_LOAD_OFFSET:
-        raise Refusal(
-            "load_out_of_range",
-            f"a load's centre is within {MAX_LOAD_OFFSET:g} m of the flange, got {center.tolist()}",
-        )
-
-
-def changed_compliance(
-    compliance: Compliance, changes: Mapping[str, Any]
-) -> tuple[Compliance, dict[str, float]]:
-    """Parameters after some were changed, and by name what became of those out of range.
-
-    They are clamped, as the public controller's dynamic_reconfigure does.
-
-    Raises:
-        Refusal: an unknown parameter.
-        ActionError: a value that is no number.
-    """
-    new, clamped = {}, {}
-    for name, value in changes.items():
-        if name not in PARAMETERS:
-            raise Refusal(
-                "unknown_parameter",
-                f"there is no parameter {name[:60]!r}; known: {', '.join(PARAMETERS)}",
-                400,
-            )
-        wanted = check_number(value, -1e300, 1e300, name)
-        low, high = PARAMETERS[name]
-        new[name] = min(max(wanted, low), high)
-        if new[name] != wanted:
-            clamped[name] = new[name]
-    return dataclasses.replace(compliance, **new), clamped

@@ -22,6 +22,7 @@ from robot_servers.guard import Guard
 from robot_servers.limits import PARAMETERS, Refusal
 from robot_servers.routes.bodies import json_body
 
+_LIMITS = ("max_jump", "max_turn", "max_force", "max_torque", "max_push", "max_load")
 MAX_WAITING = 8  # steps that wait at once: each keeps one of the server's threads
 
 
@@ -99,9 +100,7 @@ class _Handlers:
             "speed": self.info.speed,
             "deadman": settings.deadman,
             "box": {"low": list(settings.box_low), "high": list(settings.box_high)},
-            "limits": {
-                name: getattr(settings, name) for name in ("max_jump", "max_turn", "max_force", "max_torque")
-            },
+            "limits": {name: getattr(settings, name) for name in _LIMITS},
             "reset_q": {name: list(map(float, q)) for name, q in self.info.reset_q.items()},
             "version": number,
         }
