@@ -205,7 +205,7 @@ class Guard:
             RobotError: a controller did not stop; motion is refused all the same.
         """
         self._way.emergency = why
-        log.warning("emergency stop: %s", why)
+        log.warning("emergency stop: %r", why)
         self.stop()
 
     def clear_emergency_stop(self) -> None:

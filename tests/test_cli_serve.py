@@ -39,8 +39,13 @@ def test_it_serves_the_twin_until_it_is_asked_to_end(number):
         assert about["deadman"] == 0.3
         assert (about["limits"]["max_jump"], about["limits"]["max_force"]) == (0.05, 20)
         assert about["cameras"]["wrist_1"] == [64, 64]
+        requests.post(f"{url}/emergency_stop", json={"why": "try"}, timeout=10).raise_for_status()
+        assert requests.post(f"{url}/pose", json={"arr": []}, timeout=10).status_code == 400
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
+        assert re.search(r"^[\d-]+ [\d:,]+ emergency stop: 'try'$", err, re.MULTILINE)
+        assert re.search(r"^[\d-]+ [\d:,]+ 127.0.0.1 POST '/emergency_stop': 200$", err, re.MULTILINE)
+        assert "/pose" not in err  # comes ten times a second
         assert process.returncode == 0 and "Traceback" not in err
         assert json.loads(out.splitlines()[-1]) == {"ok": True, "url": url}
     finally:

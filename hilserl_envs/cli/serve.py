@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import logging
 import signal
 import sys
 import threading
@@ -50,6 +51,7 @@ class Serve(Command):
         from robot_servers.serve import check_address, open_server
 
         _share_pools_of_memory()
+        _log_to_stderr()
         task = None if self.task is None else make_task(self.task)
         token = None if self.token_file is None else read_token(self.token_file)
         check_address(self.host, token)
@@ -83,6 +85,14 @@ def _end_asked_for() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _log_to_stderr() -> None:
+    """Say on stderr, with the time, what the server notices and who does what."""
+    log, handler = logging.getLogger("robot_servers"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
 
 
 def _share_pools_of_memory() -> None:
