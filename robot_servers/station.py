@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from hilserl_envs.cameras import Camera, Frame
-from hilserl_envs.errors import ConfigError, RobotError, check_name
+from hilserl_envs.errors import CameraError, ConfigError, RobotError, check_name
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.robot import ANY_STRIDE, ARM_NAMES, MOTIONS, ArmCommand, RobotState
 from robot_servers.parts import Arm, Clock, Gripper, MonotonicClock
@@ -103,13 +103,24 @@ class Station:
             for move in moves:
                 move.result()
 
+    def frame(self, camera: str) -> Frame:
+        """The newest frame of a camera.
+
+        Raises:
+            CameraError: it has none that is fresh; the message names both camera and device.
+        """
+        try:
+            return self.eyes[check_name(camera, self.eyes, "camera")].frame()
+        except CameraError as error:
+            raise CameraError(f"camera {camera!r}: {error}") from None
+
     def frames(self) -> dict[str, Frame]:
         """The newest frame of every camera.
 
         Raises:
             CameraError: one has none that is fresh.
         """
-        return {name: camera.frame() for name, camera in self.eyes.items()}
+        return {name: self.frame(name) for name in self.eyes}
 
     def capture(self) -> dict[str, np.ndarray]:
         return {name: frame.image for name, frame in self.frames().items()}

@@ -12,8 +12,9 @@ import requests
 from gymnasium.utils.env_checker import check_env
 
 import hilserl_envs
+from hilserl_envs.cameras import CameraReader, FakeCamera
 from hilserl_envs.cli import main
-from hilserl_envs.errors import ConfigError, RobotError
+from hilserl_envs.errors import CameraError, ConfigError, RobotError
 from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.policies import ExpertPolicy
 from hilserl_envs.poses import displace, displacement
@@ -261,6 +262,53 @@ def test_gymnasiums_checks_pass_after_a_reset_that_failed_too(server):
         requests.post(f"{server.url}/emergency_stop/clear", json={}, timeout=10).raise_for_status()
     check_env(env.unwrapped)  # it renders, too
     env.close()
+
+
+class Freezing:
+    """A camera's source, 30 pictures a second, that hangs while it is frozen."""
+
+    size = (128, 128)
+    frozen = False
+    number = 0
+
+    def open(self):
+        """Nothing to open."""
+
+    def read(self, timeout):
+        time.sleep(timeout if self.frozen else 1 / 30)
+        if self.frozen:
+            return None
+        self.number += 1
+        return np.full((*self.size, 3), self.number % 256, np.uint8), self.number
+
+    def close(self):
+        """Nothing to close."""
+
+
+def test_a_camera_that_freezes_for_ten_seconds():
+    source = Freezing()
+    cameras = {"wrist_1": CameraReader(source), "wrist_2": FakeCamera()}
+    with fake_server(cameras=cameras, grippers=False) as server:
+        env = gym.make("hilserl/RamInsertion-v0", robot=server.url)
+        still = np.zeros(6, np.float32)
+        env.reset(seed=0)
+        env.step(still)
+        source.frozen, thaws = True, time.monotonic() + 10
+        with pytest.raises(CameraError, match="wrist_1.* its newest picture is .* old"):
+            for _ in range(20):
+                env.step(still)
+        while time.monotonic() < thaws:
+            began = time.monotonic()
+            body = {"commands": {"arm": {"wrench": [0] * 6}}, "images": ["wrist_2"]}
+            assert requests.post(f"{server.url}/step", json=body, timeout=5).status_code == 200
+            assert time.monotonic() - began < 1.0  # who does not look through it does not wait for it
+            with pytest.raises(CameraError, match="wrist_1"):
+                env.reset(seed=0)
+        source.frozen = False
+        time.sleep(1.5)
+        env.reset(seed=0)
+        env.step(still)
+        env.close()
 
 
 class HurriedClock:

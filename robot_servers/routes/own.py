@@ -119,9 +119,7 @@ class _Handlers:
             # A time that has not come yet is of a robot that was started again since.
             since = now if request.since is None else min(request.since, now)
             self._wait_until(since + request.wait, request, number)
-        frames = {
-            name: station.eyes[name].frame() for name in chosen_cameras(request.images, station.cameras)
-        }
+        frames = {name: station.frame(name) for name in chosen_cameras(request.images, station.cameras)}
         return flask.Response(pack(self.get_state(), frames, request.encoding), mimetype=STEP_TYPE)
 
     def _wait_until(self, instant: float, request: StepRequest, number: int) -> None:
@@ -243,12 +241,12 @@ class _Handlers:
         return found
 
     def picture(self, name: str) -> flask.Response:
-        eyes = self.guard.station.eyes
-        if name not in eyes:
+        station = self.guard.station
+        if name not in (eyes := station.eyes):
             raise Refusal(
                 "no_camera", f"there is no camera {name[:60]!r}; known: {', '.join(eyes) or 'none'}", 404
             )
-        frame = eyes[name].frame()
+        frame = station.frame(name)
         headers = {"X-Frame-Time": repr(frame.time), "X-Frame-Number": str(frame.number)}
         jpeg = image_codec("jpeg").encode(frame.image)
         return flask.Response(jpeg, mimetype="image/jpeg", headers=headers)
