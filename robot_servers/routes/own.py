@@ -129,7 +129,8 @@ class _Handlers:
             raise Refusal("too_many_waiting", f"{MAX_WAITING} steps wait already; try again", 503)
         try:
             renewal = instant + THINKING_TIME - WRENCH_TIMEOUT
-            if request.wait <= WRENCH_TIMEOUT and renewal > clock.now():
+            pushes = any(command.wrench is not None for command in request.commands.values())
+            if pushes and request.wait <= WRENCH_TIMEOUT and renewal > clock.now():
                 clock.wait_until(renewal)
                 self.guard.renew_wrenches(number, request.commands)
             clock.wait_until(instant)
