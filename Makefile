@@ -94,14 +94,24 @@ $(VENV)/system $(VENV)/system-for-tests:
 	done; \
 	if [ -z "$$missing" ]; then touch $@; exit 0; fi; \
 	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
-	install="apt-get install -y -qq --no-install-recommends$$missing"; \
+	install="env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"; \
 	if ! command -v apt-get >/dev/null; then \
 		echo "Missing on this system: what Debian's packages$$missing contain. Going on without."; \
 	elif [ "$$sudo" ] && ! { command -v sudo && { [ -t 0 ] || sudo -n true; }; } >/dev/null 2>&1; then \
-		echo "Missing, and this user may not install it; as root run: $$install. Going on without."; \
+		echo "Missing, and this user may not install it; as root run: $$install$$missing. Going on without."; \
 	else \
-		echo "Installing$$missing"; \
-		{ $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive $$install; } \
-		|| echo "That failed. Run it by hand: $$install. Going on without."; \
+		$$sudo apt-get update -qq || echo "The package lists could not be read anew."; \
+		there=; lacking=; \
+		for package in $$missing; do \
+			if apt-cache show "$$package" >/dev/null 2>&1; then there="$$there $$package"; \
+			else lacking="$$lacking $$package"; fi; \
+		done; \
+		if [ "$$there" ]; then \
+			echo "Installing$$there"; \
+			$$sudo $$install $$there || for package in $$there; do \
+				$$sudo $$install "$$package" || lacking="$$lacking $$package"; \
+			done; \
+		fi; \
+		[ -z "$$lacking" ] || echo "Not to be had on this system:$$lacking. Going on without."; \
 	fi; \
 	touch $@

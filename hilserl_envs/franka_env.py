@@ -24,6 +24,7 @@ from hilserl_envs.observation import OBSERVATIONS, ObservationView
 from hilserl_envs.poses import displace, saturate
 from hilserl_envs.reset_motion import ResetMotion, joint_reset_wanted
 from hilserl_envs.robot import ArmCommand, Robot, RobotState
+from hilserl_envs.robot_env import RobotEnv
 from hilserl_envs.safety import WorkspaceBox
 from hilserl_envs.tasks import make_task
 from hilserl_envs.tasks.setup import ArmAction, ArmSetup
@@ -35,7 +36,7 @@ RESET_MODES = ("teleport", "motion")
 GRIPPER_THRESHOLD = 0.5
 
 
-class FrankaEnv(gymnasium.Env):
+class FrankaEnv(RobotEnv):
     """A task on one arm or two. Made by `gym.make("hilserl/RamInsertion-v0", ...)`.
 
     Observation, every array fresh at every step:
@@ -115,7 +116,7 @@ class FrankaEnv(gymnasium.Env):
         self.ends_on_success = ends_on_success
         self.render_mode = render_mode
         self.task = make_task(task, settings)
-        self.robot = connect(robot, self.task, image_size, timestep, randomise)
+        super().__init__(connect(robot, self.task, image_size, timestep, randomise))
         self._randomise = randomise
         if self.robot.scene is None and self.obs_mode != "pixels":
             raise ConfigError(
@@ -138,7 +139,7 @@ class FrankaEnv(gymnasium.Env):
         self.action_layout = self.task.action_layout
         self.action_space = spaces.Box(-1.0, 1.0, (self.action_layout[-1].stop,), np.float32)
         self.observation_space = self._view.space
-        self._started = self._closed = False
+        self._started = self._closed = self._under_way = False
         self._steps = 0
         self.robot_state: RobotState = self.robot.read()
 
@@ -159,7 +160,7 @@ class FrankaEnv(gymnasium.Env):
         if scene is None and not self._started:
             self._load()
         teleport = scene is not None and (self.reset_mode == "teleport" or not self._started)
-        with self._divergence_noticed():
+        with self._failures_noticed():
             if teleport:
                 self._draw_world()
                 scene.reset()
@@ -174,9 +175,9 @@ class FrankaEnv(gymnasium.Env):
             if scene is not None and not teleport:
                 self._draw_world()
                 self.task.arrange(scene, self.np_random, in_motion=True)
-        self._configure("compliance")
+            self._configure("compliance")
+            self.robot_state = self.robot.read()
         self._started = True
-        self.robot_state = self.robot.read()
         if self.render_mode == "human":
             self.render()
         return self._view.read(self.robot_state), self._info(self._succeeded())
@@ -186,19 +187,21 @@ class FrankaEnv(gymnasium.Env):
 
         Raises:
             ActionError: the action has a wrong shape or is not finite; the arm holds.
+            RobotError: no episode is under way, or this one ends here.
         """
         self._check_open()
+        if not self._under_way:
+            raise RobotError("no episode is under way: none began, or its last step failed; reset first")
         began = time.monotonic()
         action = check_array(action, self.action_space.shape, "an action", ActionError)
-        self.robot.command(
-            {
-                name: self._to_command(name, arm, layout, action)
-                for (name, arm), layout in zip(self._arms(), self.action_layout, strict=True)
-            }
-        )
-        with self._divergence_noticed():
+        commands = {
+            name: self._to_command(name, arm, layout, action)
+            for (name, arm), layout in zip(self._arms(), self.action_layout, strict=True)
+        }
+        with self._failures_noticed():
+            self.robot.command(commands)
             self.robot.wait(1 / CONTROL_HZ)
-        self.robot_state = self.robot.read()
+            self.robot_state = self.robot.read()
         self._steps += 1
         success = self._succeeded()
         if self.task.judged_at_end:
@@ -242,13 +245,18 @@ class FrankaEnv(gymnasium.Env):
             raise RobotError("this environment is closed; make another with gym.make")
 
     @contextlib.contextmanager
-    def _divergence_noticed(self) -> Iterator[None]:
-        """A twin that diverged has nothing to move on from: the next reset teleports."""
+    def _failures_noticed(self) -> Iterator[None]:
+        """What fails ends the episode, as where the arms are is not known then.
+
+        A twin that diverged has nothing to move on from: the next reset teleports.
+        """
+        self._under_way = False
         try:
             yield
         except DivergedError:
             self._started = False
             raise
+        self._under_way = True
 
     def _arms(self):
         return self.task.arms.items()

@@ -1,4 +1,4 @@
-"""Images as (height, width, 3) uint8 RGB arrays: fitting, tiling, saving."""
+"""Images as (height, width, 3) uint8 RGB arrays: cropping, fitting, tiling, saving."""
 
 from __future__ import annotations
 
@@ -7,6 +7,33 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from hilserl_envs.errors import ConfigError
+
+Crop = tuple[int, int, int, int]  # (top, left, height, width) [pixels]
+
+
+def check_crop(crop: Sequence[int], size: tuple[int, int], what: str = "the crop") -> Crop:
+    """A crop (top, left, height, width) that lies in images of (height, width) `size`.
+
+    Raises:
+        ConfigError: it does not; the message calls it `what`.
+    """
+    if len(crop) != 4:
+        raise ConfigError(f"{what} is (top, left, height, width), got {tuple(crop)}")
+    top, left, height, width = crop
+    if min(top, left) < 0 or min(height, width) < 1 or top + height > size[0] or left + width > size[1]:
+        raise ConfigError(
+            f"{what} (top, left, height, width) = {tuple(crop)} leaves the image, which is {size[0]} high "
+            f"and {size[1]} wide"
+        )
+    return top, left, height, width
+
+
+def cut(image: np.ndarray, crop: Crop) -> np.ndarray:
+    """The part of `image` that a checked crop shows; a view, not a copy."""
+    top, left, height, width = crop
+    return image[top : top + height, left : left + width]
 
 
 def fit_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

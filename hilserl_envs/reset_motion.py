@@ -1,4 +1,4 @@
-"""The motion that brings real arms back to where episodes start, inside their boxes; reset options."""
+"""The motion that brings real arms back to where episodes start, into their boxes; reset options."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ TOLERANCE = 0.01  # what counts as there [m] and
 TURN_TOLERANCE = 0.05  # [rad]
 ARRIVAL_PATIENCE = 20  # steps that an arm may take to catch up
 ENTRY_PATIENCE = 100  # steps to get into the box from outside
+# Of the stride that a robot lets through: an arm moves on between its reading and the command.
+STRIDE_SHARE = 0.5
 
 
 class ResetMotion:
-    """Moves a robot's arms along a task's reset path; every commanded pose passes the boxes.
+    """Moves a robot's arms along a task's reset path.
+
+    Every commanded pose passes the boxes, but for an arm that is outside: it is led to the nearest
+    pose inside by strides that its robot lets through, each nearer to the box than the arm is.
 
     Args:
         robot: whose arms to move.
@@ -37,11 +42,16 @@ class ResetMotion:
     def run(self, goals: Mapping[str, np.ndarray]) -> None:
         """Move every arm to its goal pose (7,): straight lines, slerped turns.
 
+        Arms that a wrench drives take poses meanwhile.
+
         Raises:
             RobotError: an arm does not get there.
         """
         robot, arms = self._robot, self._task.arms
         robot.read()  # a robot server that was started again is known from here on
+        driven = [name for name, arm in arms.items() if arm.wrench_axes]
+        if driven:
+            robot.drive_by(dict.fromkeys(driven, "pose"))
         robot.command({name: ArmCommand(gripper=arm.gripper_at_reset) for name, arm in arms.items()})
         self._enter_boxes()
         robot.configure({name: arm.reset_compliance for name, arm in arms.items()})
@@ -53,22 +63,27 @@ class ResetMotion:
                 self._step({name: _between(poses[name], waypoint[name], fraction) for name in waypoint})
             poses |= waypoint
         self._await_arrival(goals)
+        if driven:
+            robot.drive_by(dict.fromkeys(driven, "wrench"))
 
     def _step(self, poses: Mapping[str, np.ndarray]) -> None:
-        self._robot.command({n: ArmCommand(pose=self._boxes[n].clip(pose)) for n, pose in poses.items()})
+        self._send({name: self._boxes[name].clip(pose) for name, pose in poses.items()})
+
+    def _send(self, poses: Mapping[str, np.ndarray]) -> None:
+        self._robot.command({name: ArmCommand(pose=pose) for name, pose in poses.items()})
         try:
             self._robot.wait(STEP_SECONDS)
         except ActionError as error:  # a robot server takes no pose far from where the arm is
             raise RobotError(
-                f"the way to the reset pose is refused: {error}. See what blocks the arm; move it near its "
+                f"the way to the reset pose is refused: {error}. See what blocks the arm; guide it into its "
                 "workspace box by hand, or reset with options={'joint_reset': True}"
             ) from error
 
     def _enter_boxes(self) -> None:
-        """Bring arms that a joint reset or a hand left outside into their boxes, gently.
+        """Lead arms that a joint reset or a hand left outside into their boxes, gently.
 
-        No pose outside may be commanded on the way, so the equilibrium is at the box at
-        once, and the default compliance bounds force (20 N) and speed.
+        The equilibrium is as near to the box as the robot lets it be, and the default
+        compliance bounds force (20 N) and speed.
         """
         for _ in range(ENTRY_PATIENCE):
             arms = self._robot.read().arms
@@ -79,11 +94,19 @@ class ResetMotion:
             if not outside:
                 return
             self._robot.configure({name: Compliance() for name in outside})
-            self._step(outside)
+            self._send(
+                {name: self._towards(pose, self._boxes[name].clip(pose)) for name, pose in outside.items()}
+            )
         raise RobotError(
             f"arms {sorted(outside)} do not get into their workspace boxes; see what blocks them, or move "
             "them there by hand"
         )
+
+    def _towards(self, pose: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """The pose on the way to `goal` that is as far ahead of an arm at `pose` as its robot lets it be."""
+        path, (stride, turn) = displacement(pose, goal), self._robot.max_stride
+        share = max(np.linalg.norm(path[:3]) / stride, np.linalg.norm(path[3:]) / turn) / STRIDE_SHARE
+        return goal if share <= 1 else _between(pose, goal, 1 / share)
 
     def _await_arrival(self, goals: Mapping[str, np.ndarray]) -> None:
         for _ in range(ARRIVAL_PATIENCE):

@@ -19,6 +19,9 @@ from hilserl_envs.errors import ActionError, check_array, check_name
 from hilserl_envs.impedance import Compliance
 
 ARM_NAMES = {1: ("arm",), 2: ("left", "right")}
+WRENCH_TIMEOUT = 0.1  # a feed-forward wrench lapses after so long [s], as on the public server
+ANY_STRIDE = (float("inf"), float("inf"))
+MOTIONS = ("pose", "wrench")  # what an arm can be driven by, as `ArmCommand` names them
 
 
 def key_prefix(arm: str, arms: Sized) -> str:
@@ -64,7 +67,7 @@ class ArmCommand:
     Args:
         pose: equilibrium pose (7,), xyz [m] + quat_xyzw of length 1, base frame.
         wrench: feed-forward wrench at the TCP (6,), force [N] then torque [Nm] that
-            the arm exerts, base frame; it lapses after 0.1 s.
+            the arm exerts, base frame; it lapses after `WRENCH_TIMEOUT`.
         gripper: opening to drive to, 0 closed (squeezing) to 1 open.
 
     Raises:
@@ -102,11 +105,14 @@ class Robot(Protocol):
         arms: names of the arms.
         cameras: (height, width) of every camera's images.
         scene: what only a simulated world offers (see `twin.scene.Scene`), else None.
+        max_stride: how far a commanded pose may be from where its arm is [m, rad]; `ANY_STRIDE`
+            where nobody minds.
     """
 
     arms: tuple[str, ...]
     cameras: Mapping[str, tuple[int, int]]
     scene: object | None
+    max_stride: tuple[float, float]
 
     def read(self) -> RobotState:
         """The newest state of all arms."""
@@ -116,6 +122,13 @@ class Robot(Protocol):
 
     def configure(self, compliance: Mapping[str, Compliance]) -> None:
         """Set the impedance parameters of the named arms."""
+
+    def drive_by(self, motions: Mapping[str, str]) -> None:
+        """Say what the named arms will be commanded by next, one of `MOTIONS`.
+
+        Where one controller takes both nothing is done; else the arm gets the other one, which
+        may take seconds.
+        """
 
     def load(self, arm: str, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
         """Tell the arm what it carries: kg, m from the flange (3,), kg m^2 (3, 3)."""
@@ -141,6 +154,7 @@ class FakeRobot:
 
     Attributes:
         commands: every mapping given to `command`, in order.
+        driven_by: the last motion named for each arm.
         compliance: the last compliance of each arm.
     """
 
@@ -150,8 +164,10 @@ class FakeRobot:
         self.arms = tuple(arms)
         self.cameras = dict(cameras or {})
         self.scene = None
+        self.max_stride = ANY_STRIDE
         self.commands: list[dict[str, ArmCommand]] = []
         self.compliance: dict[str, Compliance] = {}
+        self.driven_by: dict[str, str] = {}
         self.time = 0.0
         at_rest = ArmState(
             tcp_pose=np.array([0.5, 0.0, 0.3, 1.0, 0.0, 0.0, 0.0]),
@@ -178,6 +194,12 @@ class FakeRobot:
 
     def configure(self, compliance: Mapping[str, Compliance]) -> None:
         self.compliance |= {check_name(arm, self.arms, "arm"): values for arm, values in compliance.items()}
+
+    def drive_by(self, motions: Mapping[str, str]) -> None:
+        self.driven_by |= {
+            check_name(arm, self.arms, "arm"): check_name(motion, MOTIONS, "motion")
+            for arm, motion in motions.items()
+        }
 
     def load(self, arm: str, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
         check_name(arm, self.arms, "arm")

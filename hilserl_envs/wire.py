@@ -1,7 +1,6 @@
 """What a robot server and its client say to each other: JSON, and the answer of a control step.
 
-Both sides use these functions, so they can't disagree. Numbers are checked one by one: a
-string, a bool or NaN is no number here, whatever numpy would make of it.
+Both sides use these functions, so they can't disagree.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +16,16 @@ import numpy as np
 
 from hilserl_envs.cameras import Frame
 from hilserl_envs.errors import ActionError, RobotError, check_name
+from hilserl_envs.json_values import check_number, check_numbers, check_object, short
 from hilserl_envs.recording.image_codec import ImageCodec, image_codec
 from hilserl_envs.robot import ArmCommand, ArmState, RobotState
 
 STEP_TYPE = "application/x-hilserl-step"  # content type of a step's answer
 ENCODINGS = ("jpeg", "raw")
 MAX_WAIT = 10.0  # of a step [s]
-LARGEST = 1e9  # that any number of an array may be: squares of such can still be added up
+# How long a client may think between a step's answer and the next step [s of robot time], half a
+# control step at 10 Hz: the step's wrenches lapse so long after its answer, not before.
+THINKING_TIME = 0.05
 
 _STATE_SHAPES = {
     "tcp_pose": (7,),
@@ -35,64 +36,6 @@ _STATE_SHAPES = {
     "dq": (7,),
     "jacobian": (6, 7),
 }
-
-
-def parse_json(body: bytes) -> Any:
-    """What a body of strict JSON says.
-
-    Raises:
-        ActionError: it is no JSON, or holds NaN or infinity.
-    """
-
-    def refuse(name: str) -> None:
-        raise ValueError(f"{name} is no JSON number")
-
-    try:
-        return json.loads(body, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError too
-        raise ActionError(f"the body is not JSON: {error}") from None
-
-
-def check_number(value: Any, low: float, high: float, what: str) -> float:
-    """A number in [low, high] out of parsed JSON.
-
-    Raises:
-        ActionError: it is anything else.
-    """
-    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
-        return float(value)
-    raise ActionError(f"{what} must be a number from {low:g} to {high:g}, got {_short(value)}")
-
-
-def check_numbers(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """Nested lists of finite numbers below `LARGEST` out of parsed JSON, as an array of `shape`.
-
-    Raises:
-        ActionError: it is anything else.
-    """
-    if isinstance(value, list) and len(value) == shape[0]:
-        if len(shape) > 1:
-            return np.array([check_numbers(row, shape[1:], what) for row in value])
-        if all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < LARGEST for x in value):
-            return np.array(value, dtype=np.float64)
-    size = " x ".join(map(str, shape))
-    raise ActionError(
-        f"{what} must be a list of {size} finite numbers below {LARGEST:g}, got {_short(value)}"
-    )
-
-
-def check_object(value: Any, allowed: Collection[str], what: str) -> dict[str, Any]:
-    """A JSON object with no other keys than those `allowed`.
-
-    Raises:
-        ActionError: it is none, or has.
-    """
-    if not isinstance(value, dict):
-        raise ActionError(f"{what} must be an object with {sorted(allowed)}, got {_short(value)}")
-    for key in value:
-        if key not in allowed:
-            raise ActionError(f"{what} has no {_short(key)}; known: {', '.join(sorted(allowed))}")
-    return value
 
 
 def state_to_json(state: RobotState) -> dict[str, Any]:
@@ -127,7 +70,7 @@ def state_from_json(data: Any) -> RobotState:
         }
         succeeded = data.get("succeeded")
         if succeeded not in (True, False, None):
-            raise ActionError(f"succeeded is true, false or absent, got {_short(succeeded)}")
+            raise ActionError(f"succeeded is true, false or absent, got {short(succeeded)}")
         return RobotState(check_number(data["time"], -1e12, 1e12, "time"), arms, succeeded)
     except (ActionError, AttributeError, KeyError, TypeError) as error:
         raise RobotError(f"the server's answer is no state of a robot: {error!r}") from None
@@ -197,9 +140,9 @@ class StepRequest:
         if self.since is not None:
             check_number(self.since, -1e12, 1e12, "since [s of robot time]")
         if self.encoding not in ENCODINGS:
-            raise ActionError(f"encoding must be one of {', '.join(ENCODINGS)}, got {_short(self.encoding)}")
+            raise ActionError(f"encoding must be one of {', '.join(ENCODINGS)}, got {short(self.encoding)}")
         if not isinstance(self.instance, str | None):
-            raise ActionError(f"instance must be a text or null, got {_short(self.instance)}")
+            raise ActionError(f"instance must be a text or null, got {short(self.instance)}")
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -224,11 +167,11 @@ class StepRequest:
             for name in images:
                 if not isinstance(name, str) or name not in cameras:
                     raise ActionError(
-                        f"there is no camera {_short(name)}; known: {', '.join(sorted(cameras))}"
+                        f"there is no camera {short(name)}; known: {', '.join(sorted(cameras))}"
                     )
             values["images"] = tuple(dict.fromkeys(images))
         elif not isinstance(images, bool):
-            raise ActionError(f"images must be true, false or names of cameras, got {_short(images)}")
+            raise ActionError(f"images must be true, false or names of cameras, got {short(images)}")
         return cls(**values | {"commands": commands_from_json(values.get("commands", {}), arms)})
 
 
@@ -295,11 +238,3 @@ def chosen_cameras(images: bool | Iterable[str], cameras: Iterable[str]) -> list
 @functools.cache
 def _codec(encoding: str) -> ImageCodec:
     return image_codec(check_name(encoding, ENCODINGS, "encoding"))
-
-
-def _short(value: Any) -> str:
-    """A value for a message: nobody wants a megabyte of it back."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "a number too large for JSON"
-    text = repr(value) if not isinstance(value, int) or abs(value) < 10**20 else "a huge number"
-    return text if len(text) <= 60 else f"{text[:57]}..."

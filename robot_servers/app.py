@@ -16,7 +16,7 @@ from robot_servers.guard import Guard
 from robot_servers.limits import Refusal
 from robot_servers.routes.bodies import MAX_BODY
 from robot_servers.routes.own import ServerInfo, own_routes
-from robot_servers.routes.public import public_routes
+from robot_servers.routes.public import READS, public_routes
 from robot_servers.routes.streams import stream_routes
 
 log = logging.getLogger("robot_servers")
@@ -31,6 +31,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+# What clients send all the time; of all else that is sent the log tells who did it.
+_FREQUENT = {"step", "pose", "wrench", "clearerr", *READS, "getpos_euler", "getstate"}
 _KINDS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -64,6 +66,7 @@ def create_app(
     app.register_error_handler(RecursionError, _refuse_nested)
     app.register_error_handler(Exception, _fail)
     app.after_request(_add_headers)
+    app.after_request(_log_deeds)
     return app
 
 
@@ -91,6 +94,13 @@ def _refuse_nested(error: RecursionError) -> tuple[dict[str, Any], int]:
 def _fail(error: Exception) -> tuple[dict[str, Any], int]:
     log.exception("a fault of this server, please report it")
     return _answer(500, "fault", "a fault of this server; its log says more")
+
+
+def _log_deeds(response: flask.Response) -> flask.Response:
+    request = flask.request
+    if request.method == "POST" and request.path.rpartition("/")[2] not in _FREQUENT:
+        log.info("%s POST %r: %d", request.remote_addr, request.path[:100], response.status_code)
+    return response
 
 
 def _add_headers(response: flask.Response) -> flask.Response:

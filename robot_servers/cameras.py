@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from hilserl_envs.cameras import Camera, CameraView, RealSenseSettings, realsense_camera
-from hilserl_envs.cameras.views import check_crop
 from hilserl_envs.errors import ConfigError, check_name
+from hilserl_envs.images import check_crop
 
 SIZE = (128, 128)
 _KEYS = ("serial", "resolution", "fps", "exposure", "crop", "size")

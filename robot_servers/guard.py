@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import logging
 import secrets
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,11 +17,11 @@ import numpy as np
 
 from hilserl_envs.errors import RobotError
 from hilserl_envs.impedance import Compliance
-from hilserl_envs.robot import ArmCommand
+from hilserl_envs.robot import MOTIONS, ArmCommand
 from hilserl_envs.wire import state_to_json
 from robot_servers.deadman import Deadman
-from robot_servers.limits import GuardSettings, Refusal, changed_compliance, check_load
-from robot_servers.parts import Gripper
+from robot_servers.limits import GuardSettings, Refusal
+from robot_servers.right_of_way import GrippersGuard, RightOfWay
 from robot_servers.station import Station
 
 log = logging.getLogger("robot_servers")
@@ -39,7 +38,7 @@ class Guard:
 
     Attributes:
         compliance: what the arms were last configured with, by name.
-        emergency: why the emergency stop is on, None where it is off.
+        grippers: theirs, guarded.
         instance: tells this guard from that of a server which was started again.
     """
 
@@ -47,13 +46,16 @@ class Guard:
         self.station, self.settings = station, settings or GuardSettings()
         self.compliance = {name: Compliance() for name in station.arms}
         station.configure(self.compliance)
-        self.emergency: str | None = None
         self.instance = secrets.token_hex(4)
-        self._stops = 0  # of any kind, so far
-        self._stopped = False  # until somebody starts or recovers
-        self._occupied: str | None = None  # what keeps commands out
-        self._lock = threading.RLock()
-        self._deadman = Deadman(station, self.settings.deadman, self._lock, self._blocked)
+        self._way = RightOfWay(station.stop)
+        self.grippers = GrippersGuard(station.grippers, self._way)
+        self._commands = 0  # taken so far
+        self._deadman = Deadman(station, self.settings.deadman, self._way.lock, self._blocked)
+
+    @property
+    def emergency(self) -> str | None:
+        """Why the emergency stop is on, None where it is off."""
+        return self._way.emergency
 
     def state(self) -> dict[str, Any]:
         """`wire.state_to_json` with the targets, and with what keeps the arms from moving."""
@@ -65,8 +67,8 @@ class Guard:
             "instance": self.instance,
         }
 
-    def command(self, commands: Mapping[str, ArmCommand]) -> None:
-        """Check all commands, then send them.
+    def command(self, commands: Mapping[str, ArmCommand]) -> int:
+        """Check all commands, then send them; returns a number for `renew_wrenches`.
 
         Raises:
             Refusal: one of them is not safe; none was sent.
@@ -78,16 +80,16 @@ class Guard:
             if not (command.pose is None and command.wrench is None and command.gripper is None)
         }
         if not moving:
-            return
-        with self._lock:
-            self._check_free()
+            return self._commands
+        with self._way.lock:
+            self._way.check_free()
             state = self.station.read()
             checked = {}
             for name, command in moving.items():
-                if command.pose is not None or command.wrench is not None:
-                    self._check_arm(name)
+                if motions := [motion for motion in MOTIONS if getattr(command, motion) is not None]:
+                    self._check_arm(name, motions)
                 if command.wrench is not None:
-                    self.settings.check_wrench(name, command.wrench)
+                    self.settings.check_wrench(name, command.wrench, state.arms[name].tcp_pose)
                 if command.pose is not None:
                     pose = self.settings.checked_pose(name, command.pose, state.arms[name].tcp_pose)
                     command = dataclasses.replace(command, pose=pose)
@@ -96,12 +98,28 @@ class Guard:
             for name, command in checked.items():
                 if command.pose is not None or command.wrench is not None:
                     self._deadman.commanded(name, command.pose)
+            self._commands += 1
+            return self._commands
+
+    def renew_wrenches(self, number: int, commands: Mapping[str, ArmCommand]) -> None:
+        """Send the wrenches among commands again, if nothing else was asked for since they were sent.
+
+        Where they are no longer safe, or the arm no longer takes them, they are left to lapse.
+        """
+        wrenches = {
+            name: ArmCommand(wrench=command.wrench)
+            for name, command in commands.items()
+            if command.wrench is not None
+        }
+        with self._way.lock, contextlib.suppress(Refusal, RobotError):
+            if self._commands == number:
+                self.command(wrenches)
 
     def check_instance(self, instance: str | None) -> None:
         """Refuse what was meant for a server before this one; None is for any.
 
         Raises:
-            Refusal: arms, compliance and the twin's things are not as the client knows them.
+            Refusal: nothing is as the client knows it.
         """
         if instance not in (None, self.instance):
             raise Refusal(
@@ -110,63 +128,51 @@ class Guard:
                 409,
             )
 
-    def gripper(self, arm: str) -> Gripper:
-        """An arm's gripper.
-
-        Raises:
-            Refusal: it has none.
-        """
-        if arm not in self.station.grippers:
-            raise Refusal("no_gripper", f"arm {arm!r} has no gripper configured", 404)
-        return self.station.grippers[arm]
-
-    def move_gripper(self, arm: str, opening: float, speed: float = 1.0) -> None:
-        """Drive an arm's gripper to an opening, 0 to 1.
-
-        Raises:
-            Refusal: the arm has no gripper, or nothing may move.
-        """
-        gripper = self.gripper(arm)
-        with self._lock:
-            self._check_free()
-            gripper.move(opening, speed)
-
-    def activate_gripper(self, arm: str) -> None:
-        """Make an arm's gripper ready; it may move meanwhile."""
-        gripper = self.gripper(arm)
-        with self.occupying("the gripper is being activated"):
-            gripper.activate()
-
-    def reset_gripper(self, arm: str) -> None:
-        """Clear the fault of an arm's gripper and make it ready; it may move meanwhile."""
-        gripper = self.gripper(arm)
-        with self.occupying("the gripper is being reset"):
-            gripper.reset()
-
     def reset_joints(self, q: Mapping[str, np.ndarray]) -> None:
         """Move arms to joint positions (7,) [rad]; returns when there.
 
         Raises:
-            Refusal: beyond the joint limits, the TCP would end outside the box, or an arm is
-                in error or stopped.
+            Refusal: beyond the joint limits, the TCP would end outside the box or dip below it on
+                the way, or an arm is in error or stopped.
             RobotError: one does not get there.
         """
         for name, goal in q.items():
             self.settings.check_joints(name, goal)
             self._check_arm(name)
         with self.occupying("the joints are being reset", q):
+            state = self.station.read()
+            for name, goal in q.items():
+                self.settings.check_joint_motion(name, state.arms[name].q, goal)
             self.station.reset_joints(q)
 
-    def start(self) -> None:
-        """Start the controllers where the arms are."""
+    def start(self, motions: Mapping[str, str] | None = None) -> None:
+        """Start the controllers where the arms are.
+
+        Args:
+            motions: by arm, what its controller must take, one of `hilserl_envs.robot.MOTIONS`.
+        """
         with self.occupying("the controllers are being started", self.station.arms):
-            self._stopped = False
-            self.station.start()
+            self._way.stopped = False
+            self.station.start(motions)
+
+    def drive_by(self, motions: Mapping[str, str]) -> None:
+        """See `hilserl_envs.robot.Robot.drive_by`. Starts nothing that was stopped.
+
+        Raises:
+            Refusal: an arm is in error or stopped, or nothing may move.
+            RobotError: no controller takes that, or it does not come up.
+        """
+        other = {name: motion for name, motion in motions.items() if not self._takes(name, motion)}
+        for name in motions:
+            self._check_arm(name)
+        if other:
+            with self.occupying("the controllers are being exchanged", other):
+                self.station.drive_by(other)
 
     def recover(self) -> None:
         """Clear errors and hold the measured poses; the controllers run afterwards."""
         with self.occupying("the robot is being recovered", self.station.arms):
-            self._stopped = False
+            self._way.stopped = False
             self.station.recover()
 
     def clear_errors(self) -> None:
@@ -175,9 +181,9 @@ class Guard:
         Controllers that were stopped stay so, as with the public server.
         """
         if self.emergency is not None:
-            self._check_free()
+            self._way.check_free()
         in_error = any(name in self.station.parts for name in self.station.errors())
-        if in_error and not self._stopped:
+        if in_error and not self._way.stopped:
             self.recover()
 
     def stop(self) -> None:
@@ -186,8 +192,9 @@ class Guard:
         Raises:
             RobotError: one did not stop.
         """
-        self._stops += 1
-        self._stopped = True
+        self._way.stops += 1
+        self._way.stopped = True
+        self._commands += 1
         self._deadman.forget(self.station.arms)
         self.station.stop()
 
@@ -197,8 +204,8 @@ class Guard:
         Raises:
             RobotError: a controller did not stop; motion is refused all the same.
         """
-        self.emergency = why
-        log.warning("emergency stop: %s", why)
+        self._way.emergency = why
+        log.warning("emergency stop: %r", why)
         self.stop()
 
     def clear_emergency_stop(self) -> None:
@@ -207,17 +214,16 @@ class Guard:
         Raises:
             RobotError: the arms do not recover, or it was pressed again meanwhile; it stays on.
         """
-        with self._lock:
-            if self.emergency is None:
+        with (way := self._way).lock:
+            if way.emergency is None:
                 return
-            if self._occupied is not None:
-                raise Refusal("busy", f"{self._occupied}; try again when that is over", 409)
-            stops = self._stops
+            way.check_unoccupied()
+            stops = way.stops
             self.station.recover()
-            if self._stops != stops:
+            if way.stops != stops:
                 self.station.stop()
                 raise RobotError("the emergency stop was pressed again while it was cleared; it stays on")
-            self.emergency, self._stopped = None, False
+            way.emergency, way.stopped = None, False
             log.warning("emergency stop cleared")
 
     def configure(self, changes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -229,10 +235,12 @@ class Guard:
         Raises:
             ActionError: an unknown parameter, or no number; nothing was changed.
         """
-        with self._lock:
+        with self._way.lock:
             compliance, clamped = {}, {}
             for arm, parameters in changes.items():
-                compliance[arm], clamped[arm] = changed_compliance(self.compliance[arm], parameters)
+                compliance[arm], clamped[arm] = self.settings.changed_compliance(
+                    self.compliance[arm], parameters
+                )
             self.station.configure(compliance)
             self.compliance |= compliance
         return {arm: names for arm, names in clamped.items() if names}
@@ -243,9 +251,9 @@ class Guard:
         Raises:
             Refusal: more than an arm can carry, or nothing may move.
         """
-        check_load(mass, center)
-        with self._lock:
-            self._check_free()
+        self.settings.check_load(mass, center)
+        with self._way.lock:
+            self._way.check_free()
             self.station.load(arm, mass, center, inertia)
 
     @contextlib.contextmanager
@@ -259,38 +267,34 @@ class Guard:
         Raises:
             Refusal: nothing may move.
         """
-        with self._lock:
-            self._check_free()
-            self._occupied, stops = what, self._stops
-        try:
-            yield
-        finally:
-            self._deadman.forget(arms)
+        with self._way.occupying(what):
             try:
-                if self._stops != stops:
-                    self._stopped = True
-                    self.station.stop()
+                yield
             finally:
-                self._occupied = None
+                self._commands += 1
+                self._deadman.forget(arms)
 
     def close(self) -> None:
         """Stop watching and close the station; safe to call twice."""
         self._deadman.close()
         self.station.close()
 
-    def _check_free(self) -> None:
-        if self.emergency is not None:
-            raise Refusal(
-                "emergency_stop", f"the emergency stop is on ({self.emergency}); clear it first", 423
-            )
-        if self._occupied is not None:
-            raise Refusal("busy", f"{self._occupied}; try again when that is over", 409)
-
-    def _check_arm(self, name: str) -> None:
+    def _check_arm(self, name: str, motions: Iterable[str] = ()) -> None:
+        """Refuse if an arm does not move, or its controller takes none of these motions."""
         error = self.station.parts[name].error()
         if error is not None:
             raise Refusal("arm_error", f"arm {name!r} does not move: {error}; start or recover it", 409)
+        for motion in motions:
+            if not self._takes(name, motion):
+                raise Refusal(
+                    "other_controller",
+                    f"the controller of arm {name!r} takes no {motion} now; POST /drive_by, or "
+                    f"{'startimp' if motion == 'pose' else 'startwrench'}, brings up the one that does",
+                    409,
+                )
+
+    def _takes(self, name: str, motion: str) -> bool:
+        return motion in self.station.parts[name].takes
 
     def _blocked(self, name: str) -> bool:
-        free = self.emergency is None and self._occupied is None
-        return not free or self.station.parts[name].error() is not None
+        return not self._way.free or self.station.parts[name].error() is not None

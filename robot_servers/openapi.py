@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hilserl_envs.wire import ENCODINGS, MAX_WAIT, STEP_TYPE
+from hilserl_envs.robot import MOTIONS, WRENCH_TIMEOUT
+from hilserl_envs.wire import ENCODINGS, MAX_WAIT, STEP_TYPE, THINKING_TIME
 from robot_servers.guard import Guard
 from robot_servers.limits import MAX_LOAD, MAX_LOAD_OFFSET, PARAMETERS
 from robot_servers.routes.own import ServerInfo
@@ -85,7 +86,11 @@ def _schemas(arms: tuple[str, ...]) -> dict[str, Schema]:
     told = {**state, "succeeded": {"type": "boolean", "description": "on the twin: whether the task is done"}}
     command = {
         "pose": numbers(7, description=POSE),
-        "wrench": numbers(6, description="force [N], torque [Nm], base frame; lapses after 0.1 s"),
+        "wrench": numbers(
+            6,
+            description=f"force [N], torque [Nm], base frame; lapses after {WRENCH_TIMEOUT:g} s, but not "
+            f"before {THINKING_TIME:g} s after the answer of a step that waits no longer than that",
+        ),
         "gripper": {**NUMBER, "minimum": 0, "maximum": 1, "description": "0 closed to 1 open"},
     }
     compliance = {
@@ -168,6 +173,14 @@ def _own(arms: tuple[str, ...], cameras: list[str]) -> dict[str, Schema]:
         "/configure": {
             "get": _route("the impedance parameters, their ranges and defaults", anything),
             "post": _route("change impedance parameters", clamped, parameters, True),
+        },
+        "/drive_by": {
+            "post": _route(
+                "say what arms will be commanded by next: where that is another controller's, it takes over",
+                state,
+                mapping({"motions": _by_arm(arms, {"enum": list(MOTIONS)})}),
+                True,
+            )
         },
         "/reset_joints": {
             "post": _route(

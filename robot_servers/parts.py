@@ -15,12 +15,18 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from hilserl_envs.impedance import Compliance
-from hilserl_envs.robot import ArmState
+from hilserl_envs.robot import MOTIONS, ArmState
 
 
 @runtime_checkable
 class Arm(Protocol):
-    """One arm behind an impedance controller. The controller runs from the start."""
+    """One arm behind an impedance controller. The controller runs from the start.
+
+    Attributes:
+        takes: those of `hilserl_envs.robot.MOTIONS` that its controller takes now.
+    """
+
+    takes: tuple[str, ...]
 
     def read(self) -> ArmState:
         """The newest state; its gripper_pose is the gripper's to fill in, and 1 here.
@@ -42,8 +48,13 @@ class Arm(Protocol):
     def load(self, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
         """See `hilserl_envs.robot.Robot.load`."""
 
-    def start(self) -> None:
-        """Start the controller: it holds the measured pose. Nothing where it runs already."""
+    def start(self, motion: str | None = None) -> None:
+        """Start the controller: it holds the measured pose. Nothing where it runs already.
+
+        Args:
+            motion: that it must take, one of `hilserl_envs.robot.MOTIONS`. An arm whose controller
+                does not is given one that does, and has what that does at its start.
+        """
 
     def stop(self) -> None:
         """Stop the controller; the arm stays where it is by other means. It is said to be stopped."""
@@ -124,6 +135,8 @@ class FakeArm:
         trouble: what `error` says.
     """
 
+    takes = MOTIONS
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.commands: list[tuple[np.ndarray | None, np.ndarray | None]] = []
@@ -157,9 +170,11 @@ class FakeArm:
     def load(self, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
         self.calls.append("load")
 
-    def start(self) -> None:
-        self.calls.append("start")
+    def start(self, motion: str | None = None) -> None:
+        self.calls.append("start" if motion is None else f"start {motion}")
         self.trouble = None
+        if motion is not None and motion not in self.takes:
+            self.takes = (motion,)
 
     def stop(self) -> None:
         self.calls.append("stop")

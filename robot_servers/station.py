@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from hilserl_envs.cameras import Camera, Frame
-from hilserl_envs.errors import ConfigError, RobotError, check_name
+from hilserl_envs.errors import CameraError, ConfigError, RobotError, check_name
 from hilserl_envs.impedance import Compliance
-from hilserl_envs.robot import ARM_NAMES, ArmCommand, RobotState
+from hilserl_envs.robot import ANY_STRIDE, ARM_NAMES, MOTIONS, ArmCommand, RobotState
 from robot_servers.parts import Arm, Clock, Gripper, MonotonicClock
 
 
@@ -46,7 +46,7 @@ class Station:
         self.eyes, self.clock, self._close = dict(cameras or {}), clock or MonotonicClock(), close
         self.arms = tuple(sorted(arms))
         self.cameras = {name: camera.size for name, camera in self.eyes.items()}
-        self.scene = None
+        self.scene, self.max_stride = None, ANY_STRIDE
 
     def read(self) -> RobotState:
         return RobotState(self.clock.now(), {name: self._arm_state(name) for name in self.arms})
@@ -71,10 +71,15 @@ class Station:
     def load(self, arm: str, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
         self._part(arm).load(mass, center, inertia)
 
-    def start(self) -> None:
-        """Start the controllers of all arms where they are."""
-        for arm in self.parts.values():
-            arm.start()
+    def start(self, motions: Mapping[str, str] | None = None) -> None:
+        """Start the controllers of all arms where they are; those named must take that."""
+        for name, arm in self.parts.items():
+            arm.start((motions or {}).get(name))
+
+    def drive_by(self, motions: Mapping[str, str]) -> None:
+        for name, motion in motions.items():
+            if check_name(motion, MOTIONS, "motion") not in self._part(name).takes:
+                self._part(name).start(motion)
 
     def stop(self) -> None:
         """Stop the controllers of all arms; every one is tried, whatever another does."""
@@ -98,13 +103,24 @@ class Station:
             for move in moves:
                 move.result()
 
+    def frame(self, camera: str) -> Frame:
+        """The newest frame of a camera.
+
+        Raises:
+            CameraError: it has none that is fresh; the message names both camera and device.
+        """
+        try:
+            return self.eyes[check_name(camera, self.eyes, "camera")].frame()
+        except CameraError as error:
+            raise CameraError(f"camera {camera!r}: {error}") from None
+
     def frames(self) -> dict[str, Frame]:
         """The newest frame of every camera.
 
         Raises:
             CameraError: one has none that is fresh.
         """
-        return {name: camera.frame() for name, camera in self.eyes.items()}
+        return {name: self.frame(name) for name in self.eyes}
 
     def capture(self) -> dict[str, np.ndarray]:
         return {name: frame.image for name, frame in self.frames().items()}

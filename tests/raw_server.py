@@ -7,7 +7,12 @@ import json
 import socket
 import threading
 
-ABOUT = {"arms": ["arm"], "cameras": {}, "speed": 1.0}
+ABOUT = {
+    "arms": ["arm"],
+    "cameras": {},
+    "speed": 1.0,
+    "limits": {"max_jump": 0.1, "max_turn": 0.5},
+}
 SILENCE = None  # keeps the connection open
 HANG_UP = b""
 

@@ -1,4 +1,4 @@
-"""Stands in for franka_control, a controller of serl_franka_controllers and franka_gripper, as one ROS node.
+"""Stands in for franka_control, one of the public controllers and franka_gripper, as one ROS node.
 
 The arm is the twin's, in real time: `python -m tests.ros_controller CONTROLLER LOAD_GRIPPER`, as
 the launch files in `ros_messages` have it. Where the arm stands outlives the node, in the file
@@ -54,6 +54,7 @@ class StandIn:
         self.robot.recover()
         self.kind = message_class("franka_msgs", "FrankaState")
         self.mode, self.reflex, self.published = self.kind.ROBOT_MODE_MOVE, False, True
+        self.carried = 0.0, [0.0] * 3, [0.0] * 9
         self.hand, self.stopping = threading.Lock(), threading.Event()
         rospy.init_node("franka_control")
         rospy.set_param("/stand_in/pid", os.getpid())
@@ -95,8 +96,9 @@ class StandIn:
             self.robot.scene.physics.drive_joints(0, np.array(rospy.get_param("/target_joint_positions")))
 
     def open_jacobians(self) -> None:
-        topic = f"/{self.controller}/franka_jacobian"
-        self.jacobians = self.publisher(topic, "serl_franka_controllers", "ZeroJacobian")
+        topic, wrench = f"/{self.controller}/franka_jacobian", "cartesian_wrench_controller"
+        package = "egg_flip_controller" if self.controller == wrench else "serl_franka_controllers"
+        self.jacobians = self.publisher(topic, package, "ZeroJacobian")
 
     def reconfigure(self, config, level: int):
         names = [field.name for field in dataclasses.fields(Compliance)]
@@ -131,7 +133,7 @@ class StandIn:
     def load(self, request):
         if self.mode == self.kind.ROBOT_MODE_MOVE:
             return False, "command rejected due to activated control"
-        rospy.set_param("/stand_in/load", [request.mass, *request.F_x_center_load, *request.load_inertia])
+        self.carried = request.mass, request.F_x_center_load, request.load_inertia
         return True, ""
 
     # What tests do to the arm.
@@ -214,6 +216,7 @@ class StandIn:
         frame[:3, :3], frame[:3, 3] = quat_to_matrix(state.tcp_pose[3:]), state.tcp_pose[:3]
         message = self.kind(q=state.q, dq=state.dq, O_T_EE=frame.T.ravel(), robot_mode=self.mode)
         message.K_F_ext_hat_K = [*state.tcp_force, *state.tcp_torque]
+        message.m_load, message.F_x_Cload, message.I_load = self.carried
         message.current_errors.cartesian_reflex = self.reflex
         self.states.publish(message)
         if self.jacobians is not None:

@@ -17,10 +17,10 @@ from hilserl_envs.errors import ActionError, ConfigError, RobotError
 from hilserl_envs.impedance import Compliance, LawParameters
 from hilserl_envs.kinematics import forward_kinematics
 from hilserl_envs.poses import displacement
+from hilserl_envs.robot import WRENCH_TIMEOUT
 from robot_servers.backends import BackendSettings, make_station
 from robot_servers.backends.libfranka import open_station
 from robot_servers.backends.libfranka_arm import LibfrankaArm
-from robot_servers.backends.libfranka_law import WRENCH_TIMEOUT
 from robot_servers.backends.libfranka_loop import STALE, Collision
 from robot_servers.grippers.franka_hand import FrankaHand
 from robot_servers.station import Station

@@ -1,6 +1,7 @@
 """The `ros` backend on a real roscore, through roslaunch and rospy, with a stand-in for the arm's nodes."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -14,19 +15,23 @@ import pytest
 import requests
 
 from hilserl_envs.errors import ConfigError, RobotError
+from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.kinematics import PANDA, forward_kinematics
 from hilserl_envs.poses import displace, displacement
+from hilserl_envs.tasks.setup import Load
 from robot_servers.backends import BackendSettings, make_station, ros_controllers
 from robot_servers.backends.ros import open_station
 from robot_servers.backends.ros_arm import RosArm
-from robot_servers.backends.ros_controllers import Controller
+from robot_servers.backends.ros_controllers import IMPEDANCE, WRENCH
+from robot_servers.backends.ros_install import message_class
 from robot_servers.backends.ros_launch import Launch, check_launch_file
 from robot_servers.backends.ros_messages import arm_state
 from robot_servers.backends.ros_node import RosNode
 from robot_servers.backends.ros_topics import wait_until, within
 from robot_servers.serve import open_server
 from tests.ros_world import free_port, ros_world, roscore
+from tests.test_dynamic_tasks import Push
 
 pytestmark = pytest.mark.slow
 
@@ -147,7 +152,8 @@ def test_compliance_changes_while_it_moves(arm):
 
 
 def test_wrenches_need_another_controller(arm):
-    with pytest.raises(RobotError, match="takes no wrenches: start the server with a controller that does"):
+    assert arm.takes == ("pose",)
+    with pytest.raises(RobotError, match="cartesian_impedance_controller, which runs, takes no wrench"):
         arm.command(wrench=np.zeros(6))
 
 
@@ -190,7 +196,9 @@ def test_a_load_is_taken_only_while_nothing_moves_the_arm(lab, arm):
         arm.load(0.5, np.array([0, 0, 0.1]), inertia)
     lab.do("press")
     arm.load(0.5, np.array([0, 0, 0.1]), inertia)
-    assert lab.node.parameter("/stand_in/load") == [0.5, 0, 0, 0.1, *inertia.ravel()]
+    state = arm._nodes.states
+    assert wait_until(lambda: state.message.m_load == 0.5, 3)
+    assert (state.message.F_x_Cload, state.message.I_load) == ((0, 0, 0.1), tuple(inertia.ravel()))
     lab.do("release")
     arm.recover()
     with pytest.raises(ConfigError, match="at least 0 kg"):
@@ -437,8 +445,6 @@ def test_a_launch_ends_even_if_its_node_hangs(lab):
 def test_settings_of_a_server_are_checked(lab):
     with pytest.raises(ConfigError, match="on ROS a server drives one arm"):
         make_station("ros", BackendSettings(robot_ip=("172.16.0.2", "172.16.0.3")))
-    with pytest.raises(ConfigError, match="unknown controller 'impedence': did you mean 'impedance'"):
-        open_station(ROBOT_IP, controller="impedence")
     with pytest.raises(ConfigError, match="unknown gripper on ROS 'robotiq'"):
         open_station(ROBOT_IP, gripper="robotiq")
 
@@ -449,27 +455,29 @@ def test_settings_of_a_server_are_checked(lab):
 @pytest.fixture
 def wrench_arm(lab):
     lab.close()
-    station = open_station(ROBOT_IP, controller="wrench", gripper=None)
+    station = open_station(ROBOT_IP, (WRENCH, IMPEDANCE), gripper=None)
     yield station.parts["arm"]
     station.close()
 
 
+def pushed(arm: RosArm) -> bool:
+    """Push once, and see whether the arm moves."""
+    arm.command(wrench=np.array([0, 5.0, 0, 0, 0, 0]))
+    return speed(arm) > 0.1  # damping is 20 Ns/m, so 5 N end at 0.25 m/s
+
+
+def speed(arm: RosArm) -> float:
+    time.sleep(0.05)
+    return arm.read().tcp_vel[1]
+
+
 def test_a_wrench_pushes_and_lapses(wrench_arm):
-    def speed() -> float:
-        time.sleep(0.05)
-        return wrench_arm.read().tcp_vel[1]
-
-    def pushed() -> bool:
-        wrench_arm.command(wrench=np.array([0, 5.0, 0, 0, 0, 0]))
-        return speed() > 0.1  # damping is 20 Ns/m, so 5 N end at 0.25 m/s
-
-    assert wait_until(pushed, 3)
-    assert wait_until(lambda: speed() < 0.02, 1)  # nobody pushes any more
-    with pytest.raises(RobotError, match="takes no poses"):
+    assert wait_until(lambda: pushed(wrench_arm), 3)
+    assert wait_until(lambda: speed(wrench_arm) < 0.02, 1)  # nobody pushes any more
+    with pytest.raises(RobotError, match="takes no pose"):
         wrench_arm.command(pose=wrench_arm.read().tcp_pose)
-    wrench_arm.configure(Compliance())  # has none: nothing happens
     wrench_arm.recover()
-    assert wrench_arm.error() is None
+    assert wrench_arm.error() is None and wrench_arm.takes == ("wrench",)
 
 
 def test_a_wrench_controller_that_would_go_on_pushing_is_refused(lab, wrench_arm):
@@ -477,11 +485,82 @@ def test_a_wrench_controller_that_would_go_on_pushing_is_refused(lab, wrench_arm
     for value in (1.0, 0.01):
         with lab.parameter(name, value):
             with pytest.raises(RobotError, match=f"{name} is {value}, but a wrench must lapse after 0.1 s"):
-                open_station(ROBOT_IP, controller="wrench", gripper=None)
-    with pytest.raises(RobotError, match="is None, but"):
-        open_station(
-            ROBOT_IP, Controller("cartesian_wrench_controller", "wrench.launch", wrenches=True), None
-        )
+                open_station(ROBOT_IP, (WRENCH,), gripper=None)
+
+
+def test_controllers_take_turns_and_the_compliance_comes_back(wrench_arm):
+    wrench_arm.configure(FIRM)  # for when one that has a compliance runs
+    wrench_arm.start("pose")
+    assert wrench_arm.takes == ("pose",) and wrench_arm.error() is None
+    taken = wrench_arm._node.call(
+        "/cartesian_impedance_controllerdynamic_reconfigure_compliance_param_node/set_parameters",
+        "dynamic_reconfigure",
+        "Reconfigure",
+        message_class("dynamic_reconfigure", "Config")(),
+    )
+    assert {"rotational_stiffness": 250.0}.items() <= {d.name: d.value for d in taken.config.doubles}.items()
+    go(wrench_arm, goal := away(wrench_arm, 0, 0.03, 0))
+    assert abs(wrench_arm.read().tcp_pose[1] - goal[1]) < 0.003
+    wrench_arm.start("wrench")
+    assert wait_until(lambda: pushed(wrench_arm), 3)
+
+
+def test_an_arm_keeps_its_controller_where_the_other_is_missing(lab):
+    lab.close()
+    station = open_station(ROBOT_IP, (IMPEDANCE, dataclasses.replace(WRENCH, package="mine")), gripper=None)
+    arm = station.parts["arm"]
+    try:
+        with pytest.raises(RobotError, match="no ROS package 'mine' in ROS_PACKAGE_PATH"):
+            arm.start("wrench")
+        assert arm.takes == ("pose",) and arm.error() is None
+        go(arm, goal := away(arm, 0, 0.03, 0))
+        assert abs(arm.read().tcp_pose[1] - goal[1]) < 0.003
+    finally:
+        station.close()
+
+
+def test_an_arm_gets_its_controller_back_where_the_other_cannot_be_trusted(lab, arm, monkeypatch):
+    monkeypatch.setattr(ros_controllers, "WRENCH_TIMEOUT", 0.2)
+    with pytest.raises(RobotError, match="is 0.1, but a wrench must lapse after 0.2 s"):
+        arm.start("wrench")
+    assert arm.takes == ("pose",) and arm.error() is None
+
+
+def test_an_environment_driven_by_a_wrench_resets_by_poses(lab):
+    lab.close()
+    server = open_server("ros", BackendSettings(robot_ip=(ROBOT_IP,), gripper="none"))
+    try:
+        arm = server.guard.station.parts["arm"]
+        task = Push()
+        env = FrankaEnv(task, robot=server.url)
+        with pytest.raises(RobotError, match="the arm refused the load: .*press its activation device"):
+            env.reset(seed=0)
+        carry(lab, server.url, task.arms["arm"].load)
+        for seed in range(2):
+            env.reset(seed=seed)
+            reset_pose = np.array(task.arms["arm"].reset_pose)
+            left = displacement(env.robot_state.arms["arm"].tcp_pose, reset_pose)
+            assert np.linalg.norm(left[:3]) < 0.015 and np.linalg.norm(left[3:]) < 0.06
+            assert arm.takes == ("wrench",)
+            for _ in range(task.horizon):
+                *_, terminated, _, info = env.step(np.array([1.0, 0.0, 0.0]))
+            assert terminated and info["is_success"]
+        env.close()
+        refused = requests.post(f"{server.url}/pose", json={"arr": arm.read().tcp_pose.tolist()}, timeout=10)
+        assert refused.status_code == 409 and "startimp" in refused.json()["error"]
+        assert requests.post(f"{server.url}/startimp", timeout=60).text == "Started impedance"
+        assert arm.takes == ("pose",)
+    finally:
+        server.close()
+
+
+def carry(lab: Lab, url: str, load: Load) -> None:
+    """Do what docs/backend_ros.md has a person do."""
+    body = {"arm": "arm", "mass": load.mass, "center": load.center, "inertia": np.diag(load.inertia).tolist()}
+    lab.do("press")
+    requests.post(f"{url}/load", json=body, timeout=10).raise_for_status()
+    lab.do("release")
+    requests.post(f"{url}/recover", timeout=60).raise_for_status()
 
 
 # The hand.

@@ -65,14 +65,6 @@ def test_the_middle_lies_in_the_image_and_touches_two_of_its_sides(size, shape):
     assert abs(height - width * shape[0] / shape[1]) <= max(1, shape[0] / shape[1])
 
 
-@pytest.mark.parametrize(
-    "crop", [(0, 0, 41, 10), (0, 55, 10, 10), (-1, 0, 10, 10), (0, 0, 0, 10), (39, 0, 2, 1)]
-)
-def test_a_crop_that_leaves_the_image_is_refused(crop):
-    with pytest.raises(ConfigError, match="leaves the image, which is 40 high and 60 wide"):
-        CameraView(FakeCamera((40, 60)), crop=crop)
-
-
 def test_what_is_no_crop_or_no_size_is_refused():
     with pytest.raises(ConfigError, match=r"\(top, left, height, width\), got \(1, 2, 3\)"):
         CameraView(FakeCamera(), crop=(1, 2, 3))

@@ -1,5 +1,6 @@
 """Tests of `hilserl serve` and `python -m robot_servers`, as processes."""
 
+import dataclasses
 import json
 import re
 import signal
@@ -10,6 +11,8 @@ import pytest
 import requests
 
 from hilserl_envs.cli import main
+from robot_servers.backends import BackendSettings
+from robot_servers.limits import GuardSettings
 
 FAST = ["--task", "RamInsertion", "--port", "0", "--speed", "2", "--image-size", "64"]
 
@@ -29,14 +32,20 @@ def start(*args, module="robot_servers"):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_the_twin_until_it_is_asked_to_end(number):
-    process, url = start(*FAST, "--deadman", "0.3", "--max-jump", "0.05", "--json")
+    process, url = start(*FAST, "--deadman", "0.3", "--max-jump", "0.05", "--max-force", "20", "--json")
     try:
         about = requests.get(f"{url}/robot", timeout=10).json()
         assert (about["backend"], about["task"], about["speed"]) == ("twin", "RamInsertion", 2.0)
-        assert about["deadman"] == 0.3 and about["limits"]["max_jump"] == 0.05
+        assert about["deadman"] == 0.3
+        assert (about["limits"]["max_jump"], about["limits"]["max_force"]) == (0.05, 20)
         assert about["cameras"]["wrist_1"] == [64, 64]
+        requests.post(f"{url}/emergency_stop", json={"why": "try"}, timeout=10).raise_for_status()
+        assert requests.post(f"{url}/pose", json={"arr": []}, timeout=10).status_code == 400
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
+        assert re.search(r"^[\d-]+ [\d:,]+ emergency stop: 'try'$", err, re.MULTILINE)
+        assert re.search(r"^[\d-]+ [\d:,]+ 127.0.0.1 POST '/emergency_stop': 200$", err, re.MULTILINE)
+        assert "/pose" not in err  # comes ten times a second
         assert process.returncode == 0 and "Traceback" not in err
         assert json.loads(out.splitlines()[-1]) == {"ok": True, "url": url}
     finally:
@@ -66,11 +75,36 @@ def test_a_token_file_is_made_and_asked_for(tmp_path):
         (["--task", "RamInsertio"], "RamInsertion"),
         ([], "--task RamInsertion"),
         (["--robot", "franka"], "unknown robot 'franka'"),
-        (["--task", "RamInsertion", "--box-low", "1", "1", "1"], "must be below its high corner"),
-        (["--task", "RamInsertion", "--speed", "0"], "speed"),
-        (["--task", "RamInsertion", "--deadman", "0"], "deadman"),
+        (["--robot", "twin", "--task", "RamInsertion", "--robot-ip", "1.2.3.4"], "takes no robot_ip"),
+        (["--task", "RamInsertion", "--arm-model", "fr4"], "arm_model"),
     ],
 )
 def test_what_makes_no_sense_is_a_plain_word(args, message, capsys):
     assert main(["serve", *args]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--box-low", "1", "1", "1"], "must be below its high corner"),
+        (["--speed", "0"], "BackendSettings.speed = 0.0 is outside"),
+        (["--deadman", "0"], "GuardSettings.deadman = 0.0 is outside"),
+        (["--max-force", "nan"], "GuardSettings.max_force = nan is outside"),
+        (["--gripper", "hand"], "unknown gripper 'hand'"),
+    ],
+)
+def test_settings_out_of_range_are_told_before_anything_starts(args, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--task", "RamInsertion", *args])
+    assert ended.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_every_setting_is_a_flag(capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    said = capsys.readouterr().out
+    for settings, left_out in ((BackendSettings, "task"), (GuardSettings, None)):
+        for field in dataclasses.fields(settings):
+            assert field.name == left_out or f"--{field.name.replace('_', '-')}" in said

@@ -9,17 +9,20 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import requests
+from gymnasium.utils.env_checker import check_env
 
 import hilserl_envs
+from hilserl_envs.cameras import CameraReader, FakeCamera
 from hilserl_envs.cli import main
-from hilserl_envs.errors import ConfigError, RobotError
+from hilserl_envs.errors import CameraError, ConfigError, RobotError
 from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.policies import ExpertPolicy
-from hilserl_envs.poses import displacement
+from hilserl_envs.poses import displace, displacement
 from hilserl_envs.recording import EpisodeStore, RecordEpisodes
 from hilserl_envs.robot import ArmCommand
 from hilserl_envs.server_connection import TOKEN_FILE
 from hilserl_envs.tasks.ram_insertion import RamInsertion
+from robot_servers.limits import GuardSettings
 from tests.generic_env import TwoArms
 from tests.server_process import ServerProcess
 from tests.servers import fake_server, twin_server
@@ -216,10 +219,96 @@ def test_an_arm_far_away_is_brought_back_by_its_joints(server, make):
     posture[0] += 0.6
     env.reset(seed=0, options={"joint_reset": True})
     base.robot.reset_joints({"arm": posture})
-    with pytest.raises(RobotError, match="the way to the reset pose is refused: .*'joint_reset': True"):
-        env.reset(seed=0)
+    goal = base.robot.read().arms["arm"].tcp_pose
+    assert np.linalg.norm(goal[:3] - base._boxes["arm"].clip(goal)[:3]) > 0.2
+    env.reset(seed=0)  # walks
+    env.step(np.zeros(6, np.float32))
+    base.robot.reset_joints({"arm": posture})
     env.reset(seed=0, options={"joint_reset": True})
     env.step(np.zeros(6, np.float32))
+
+
+def test_from_outside_the_servers_box_an_arm_is_brought_back_by_its_joints_or_by_hand():
+    # The whole box lies 8 cm or more from where the arm is brought.
+    strict = GuardSettings(box_low=(0.4, -0.15, 0.01))
+    with twin_server("RamInsertion", SPEED, guard=strict) as server:
+        env = hilserl_envs.make_env("RamInsertion", robot=server.url)
+        world, base = server.guard.station.world, env.unwrapped
+        env.reset(seed=0)
+        away = displace(np.array(base.task.arms["arm"].reset_pose), np.array([0, -0.4, 0.1]), np.zeros(3))
+
+        def guide():
+            world.robot.scene.teleport({"arm": away}, {"arm": 1.0})
+            world.robot.recover()
+
+        world.do(guide)
+        before = base.robot.read().arms["arm"].tcp_pose
+        with pytest.raises(RobotError, match="must lie in the box .*guide it into .*'joint_reset': True"):
+            env.reset(seed=0)
+        after = base.robot.read().arms["arm"].tcp_pose
+        assert np.linalg.norm(after[:3] - before[:3]) < 0.005  # nothing moved it
+        env.reset(seed=0, options={"joint_reset": True})
+        env.close()
+
+
+def test_gymnasiums_checks_pass_after_a_reset_that_failed_too(server):
+    env = gym.make("hilserl/RamInsertion-v0", robot=server.url)
+    assert env.spec.nondeterministic and not gym.spec("hilserl/RamInsertion-v0").nondeterministic
+    requests.post(f"{server.url}/emergency_stop", json={}, timeout=10)
+    try:
+        with pytest.raises(RobotError, match="emergency stop"):
+            env.reset(seed=0)
+    finally:
+        requests.post(f"{server.url}/emergency_stop/clear", json={}, timeout=10).raise_for_status()
+    check_env(env.unwrapped)  # it renders, too
+    env.close()
+
+
+class Freezing:
+    """A camera's source, 30 pictures a second, that hangs while it is frozen."""
+
+    size = (128, 128)
+    frozen = False
+    number = 0
+
+    def open(self):
+        """Nothing to open."""
+
+    def read(self, timeout):
+        time.sleep(timeout if self.frozen else 1 / 30)
+        if self.frozen:
+            return None
+        self.number += 1
+        return np.full((*self.size, 3), self.number % 256, np.uint8), self.number
+
+    def close(self):
+        """Nothing to close."""
+
+
+def test_a_camera_that_freezes_for_ten_seconds():
+    source = Freezing()
+    cameras = {"wrist_1": CameraReader(source), "wrist_2": FakeCamera()}
+    with fake_server(cameras=cameras, grippers=False) as server:
+        env = gym.make("hilserl/RamInsertion-v0", robot=server.url)
+        still = np.zeros(6, np.float32)
+        env.reset(seed=0)
+        env.step(still)
+        source.frozen, thaws = True, time.monotonic() + 10
+        with pytest.raises(CameraError, match="wrist_1.* its newest picture is .* old"):
+            for _ in range(20):
+                env.step(still)
+        while time.monotonic() < thaws:
+            began = time.monotonic()
+            body = {"commands": {"arm": {"wrench": [0] * 6}}, "images": ["wrist_2"]}
+            assert requests.post(f"{server.url}/step", json=body, timeout=5).status_code == 200
+            assert time.monotonic() - began < 1.0  # who does not look through it does not wait for it
+            with pytest.raises(CameraError, match="wrist_1"):
+                env.reset(seed=0)
+        source.frozen = False
+        time.sleep(1.5)
+        env.reset(seed=0)
+        env.step(still)
+        env.close()
 
 
 class HurriedClock:

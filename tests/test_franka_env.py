@@ -1,6 +1,8 @@
 """`FrankaEnv`: one contract for every id, nothing commanded outside the box, in either world."""
 
 import copy
+import dataclasses
+import itertools
 import math
 import pickle
 import warnings
@@ -17,8 +19,8 @@ from hypothesis.extra import numpy as hnp
 from hilserl_envs.errors import ActionError, ConfigError, RobotError
 from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.impedance import Compliance
-from hilserl_envs.poses import displacement
-from hilserl_envs.robot import FakeRobot, key_prefix
+from hilserl_envs.poses import displace, displacement
+from hilserl_envs.robot import ANY_STRIDE, FakeRobot, key_prefix
 from hilserl_envs.safety import WorkspaceBox
 from hilserl_envs.tasks import TASKS, make_task
 from hilserl_envs.twin.robot import TwinRobot
@@ -418,6 +420,31 @@ def test_a_reset_motion_from_outside_comes_back_through_the_box():
     assert_at_reset_pose(env)
 
 
+@settings(max_examples=50)
+@given(
+    hnp.arrays(float, 3, elements=st.floats(-0.6, 0.6)),
+    hnp.arrays(float, 3, elements=st.floats(-1.5, 1.5)),
+    st.sampled_from([(0.1, 0.5), (0.02, 0.1)]),
+)
+def test_from_anywhere_a_reset_walks_back_in_strides_that_the_robot_takes(fake, shift, turn, stride):
+    reset_pose, box = np.array(fake.task.arms["arm"].reset_pose), box_of(fake)
+    robot, start = fake.robot, displace(reset_pose, shift, turn)
+    robot.states["arm"] = dataclasses.replace(robot.states["arm"], tcp_pose=start)
+    robot.commands.clear()
+    robot.max_stride = stride
+    try:
+        fake.reset(seed=0)
+    finally:
+        robot.max_stride = ANY_STRIDE
+    poses = [start] + [c["arm"].pose for c in robot.commands if c and c["arm"].pose is not None]
+    for before, after in itertools.pairwise(poses):
+        step = displacement(before, after)
+        assert np.linalg.norm(step[:3]) <= stride[0] and np.linalg.norm(step[3:]) <= stride[1]
+        outside = [np.linalg.norm(displacement(pose, box.clip(pose))) for pose in (before, after)]
+        assert outside[1] <= max(0.0, outside[0] - 0.005) + 1e-9  # nearer at each step, then inside
+    assert_at_reset_pose(fake)
+
+
 @pytest.mark.parametrize("reset_mode", ["teleport", "motion"])
 @pytest.mark.parametrize("task", ["PickCube", "RamInsertion"])
 def test_joint_reset_goes_through_the_posture_and_then_obeys_the_box(task, reset_mode):
@@ -475,6 +502,31 @@ def test_the_compliance_of_the_task_is_set_after_the_one_for_resets(fake):
         del fake.robot.configure
     setup = fake.task.arms["arm"]
     assert used == [setup.reset_compliance, setup.compliance]
+
+
+def test_no_step_is_taken_where_it_is_not_known_where_the_arm_is():
+    class Faulty(FakeRobot):
+        fault = None
+
+        def wait(self, seconds):
+            if self.fault is not None:
+                raise self.fault
+            super().wait(seconds)
+
+    robot = Faulty(cameras={"front": (8, 8), "wrist_1": (8, 8)})
+    env = FrankaEnv("PickCube", robot=robot, image_size=8)
+    still = np.zeros(env.action_space.shape)
+    for fail in (lambda: env.reset(seed=0), lambda: env.step(still)):
+        robot.fault = RobotError("a cable came off")
+        with pytest.raises(RobotError, match="cable"):
+            fail()
+        robot.fault = None
+        commands = len(robot.commands)
+        with pytest.raises(RobotError, match="no episode is under way.*reset first"):
+            env.step(still)
+        assert len(robot.commands) == commands
+        env.reset(seed=0)
+        env.step(still)
 
 
 def test_an_arm_that_does_not_arrive_is_told():

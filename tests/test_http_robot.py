@@ -8,13 +8,14 @@ import time
 import numpy as np
 import pytest
 
-from hilserl_envs import http_robot, server_connection
+from hilserl_envs import served_arms, server_connection
 from hilserl_envs.cameras import FakeCamera
 from hilserl_envs.errors import ActionError, CameraError, ConfigError, RobotError
 from hilserl_envs.http_robot import HttpRobot
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.robot import ArmCommand, Robot
 from hilserl_envs.server_connection import TOKEN_FILE
+from robot_servers.limits import GuardSettings
 from robot_servers.station import Station
 from tests.raw_server import ABOUT, RawServer, answer
 from tests.servers import fake_server
@@ -63,7 +64,22 @@ def test_it_is_a_robot(connected):
     assert isinstance(robot, Robot)
     assert robot.arms == ("arm",)
     assert robot.cameras == {"front": (20, 30), "wrist_1": (128, 128)}
-    assert robot.scene is None
+    assert robot.scene is None and robot.max_stride == (0.1, 0.5)
+
+
+def test_the_stride_is_that_of_the_stricter_server(connected):
+    strict = {"guard": GuardSettings(max_jump=0.02)}
+    robot, *_ = connected({"left": strict, "right": {"guard": GuardSettings(max_turn=0.1)}})
+    assert robot.max_stride == (0.02, 0.1)
+
+
+def test_what_drives_an_arm_is_told_to_its_server(connected):
+    robot, left, right = connected({"left": {}, "right": {}})
+    left.parts["arm"].takes = right.parts["arm"].takes = ("pose",)
+    robot.drive_by({"right": "wrench"})
+    assert (left.parts["arm"].takes, right.parts["arm"].takes) == (("pose",), ("wrench",))
+    with pytest.raises(ConfigError, match="unknown motion 'wrnch': did you mean 'wrench'"):
+        robot.drive_by({"right": "wrnch"})
 
 
 def test_a_state_arrives_as_it_is(connected):
@@ -99,6 +115,7 @@ def test_a_command_is_sent_with_the_wait_and_answered_with_its_state(connected):
         HttpRobot.read,
         HttpRobot.capture,
         HttpRobot.recover,
+        lambda robot: robot.drive_by({"arm": "wrench"}),
         lambda robot: robot.command({"arm": ArmCommand(gripper=1.0)}),
         lambda robot: robot.configure({"arm": Compliance()}),
         lambda robot: robot.load("arm", 0.1, np.zeros(3), np.zeros((3, 3))),
@@ -436,7 +453,7 @@ def test_a_server_that_hangs_does_not_hang_the_robot(monkeypatch):
         robot.command({"arm": ArmCommand(pose=NEAR)})
         with pytest.raises(RobotError, match="did not answer within 0.2 s"):
             robot.wait(0.1)
-        monkeypatch.setattr(http_robot, "JOINT_RESET_TIME", 0.2)
+        monkeypatch.setattr(served_arms, "JOINT_RESET_TIME", 0.2)
         with pytest.raises(RobotError, match="did not answer within 0.3 s"):
             robot.reset_joints({"arm": np.zeros(7)})
     finally:

@@ -1,7 +1,22 @@
 import numpy as np
+import pytest
 from PIL import Image
 
-from hilserl_envs.images import contact_sheet, fit_image, save_png
+from hilserl_envs.errors import ConfigError
+from hilserl_envs.images import check_crop, contact_sheet, cut, fit_image, save_png
+
+
+def test_a_crop_shows_its_part_up_to_the_edges():
+    image = np.arange(4 * 6).reshape(4, 6)
+    np.testing.assert_array_equal(cut(image, check_crop([1, 2, 3, 4], (4, 6))), image[1:, 2:])
+
+
+@pytest.mark.parametrize(
+    "crop", [(0, 0, 41, 10), (0, 55, 10, 10), (-1, 0, 10, 10), (0, 0, 0, 10), (39, 0, 2, 1)]
+)
+def test_a_crop_that_leaves_the_image_is_refused(crop):
+    with pytest.raises(ConfigError, match="that crop .* leaves the image, which is 40 high and 60 wide"):
+        check_crop(crop, (40, 60), "that crop")
 
 
 def test_an_image_of_the_right_size_is_returned_as_it_is():

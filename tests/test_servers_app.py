@@ -124,8 +124,9 @@ def test_a_broken_camera_answers_503_where_it_is_asked_for_only(client, server):
     camera = server.guard.station.eyes["wrist_1"]
     camera.trouble = "no frame for 2 s"
     try:
-        assert client.refused(503, "camera", "post", "/step", json={"images": True}) == "no frame for 2 s"
-        assert client.refused(503, "camera", "get", "/cameras/wrist_1.jpg") == "no frame for 2 s"
+        said = "camera 'wrist_1': no frame for 2 s"
+        assert client.refused(503, "camera", "post", "/step", json={"images": True}) == said
+        assert client.refused(503, "camera", "get", "/cameras/wrist_1.jpg") == said
         assert list(client.step(images=["wrist_2"])[1]) == ["wrist_2"]
         assert client.get("/state").json()["errors"] == {"wrist_1": "no frame for 2 s"}
         health = client.get("/health").json()

@@ -142,9 +142,9 @@ def test_the_emergency_stop_latches(guard):
     for motion in (
         lambda: guard.command({"arm": at(z=0.31)}),
         lambda: guard.command({"arm": ArmCommand(gripper=1.0)}),
-        lambda: guard.move_gripper("arm", 1.0),
-        lambda: guard.activate_gripper("arm"),
-        lambda: guard.reset_gripper("arm"),
+        lambda: guard.grippers.move("arm", 1.0),
+        lambda: guard.grippers.activate("arm"),
+        lambda: guard.grippers.reset("arm"),
         lambda: guard.load("arm", 1.0, np.zeros(3), np.zeros((3, 3))),
         guard.start,
         guard.recover,
@@ -218,7 +218,7 @@ def test_a_plain_stop_wins_over_a_joint_reset_too():
 def test_a_gripper_that_is_not_there():
     guard, _ = make_guard(gripper=False)
     with refused("no_gripper", "arm 'arm' has no gripper configured"):
-        guard.move_gripper("arm", 1.0)
+        guard.grippers.move("arm", 1.0)
     guard.command({"arm": ArmCommand(gripper=1.0)})  # as everywhere, it has nothing to drive
     guard.close()
 
@@ -232,6 +232,75 @@ def test_compliance_is_that_of_the_last_changes(guard):
     with refused("unknown_parameter"):
         guard.configure({"arm": {"rotational_stiffness": 1, "nonsense": 2}})
     assert arm.compliance.rotational_stiffness == 250
+
+
+class OneAtATime(FakeArm):
+    """An arm whose controllers take one kind of motion each."""
+
+    takes = ("pose",)
+
+
+PUSH = {"arm": ArmCommand(wrench=np.array([5.0, 0, 0, 0, 0, 0]))}
+
+
+def test_a_motion_that_the_controller_does_not_take_is_refused_until_it_is_exchanged():
+    guard, _ = make_guard(OneAtATime)
+    arm = guard.station.parts["arm"]
+    with refused("other_controller", "takes no wrench now; POST /drive_by, or startwrench"):
+        guard.command(PUSH)
+    guard.drive_by({"arm": "pose"})
+    assert arm.calls == []  # nothing to exchange
+    guard.drive_by({"arm": "wrench"})
+    assert arm.calls == ["start wrench"]
+    guard.command(PUSH)
+    with refused("other_controller", "takes no pose now; .* startimp"):
+        guard.command({"arm": at(z=0.31)})
+    assert [given for given, _ in arm.commands] == [None]
+    guard.close()
+
+
+def test_controllers_are_not_exchanged_for_an_arm_that_was_stopped():
+    guard, _ = make_guard(OneAtATime)
+    guard.stop()
+    with refused("arm_error", "stopped"):
+        guard.drive_by({"arm": "wrench"})
+    guard.emergency_stop("x")
+    guard.station.parts["arm"].trouble = None
+    with refused("emergency_stop"):
+        guard.drive_by({"arm": "wrench"})
+    assert "start wrench" not in guard.station.parts["arm"].calls
+    guard.close()
+
+
+def test_a_wrench_is_renewed_if_nothing_came_in_between(guard):
+    arm = guard.station.parts["arm"]
+    number = guard.command(PUSH)
+    guard.renew_wrenches(number, PUSH)
+    assert [wrench[0] for _, wrench in arm.commands] == [5, 5]
+    guard.renew_wrenches(number, PUSH)  # the renewal was a command itself
+    assert len(arm.commands) == 2
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        lambda guard: guard.command({"arm": ArmCommand(wrench=np.zeros(6))}),
+        lambda guard: guard.command({"arm": at(z=0.31)}),
+        lambda guard: guard.stop(),
+        lambda guard: (guard.stop(), guard.start()),
+        lambda guard: guard.recover(),
+        lambda guard: (guard.emergency_stop("x"), guard.clear_emergency_stop()),
+        lambda guard: guard.reset_joints({"arm": READY}),
+        lambda guard: setattr(guard.station.parts["arm"], "trouble", "reflex"),
+    ],
+)
+def test_a_wrench_is_not_renewed_after_anything_else(guard, meanwhile):
+    arm = guard.station.parts["arm"]
+    number = guard.command(PUSH)
+    meanwhile(guard)
+    before = len(arm.commands)
+    guard.renew_wrenches(number, PUSH)
+    assert len(arm.commands) == before
 
 
 def test_the_deadman_holds_an_arm_that_is_not_there_yet():

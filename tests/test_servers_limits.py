@@ -1,6 +1,7 @@
 """Tests of what a robot server lets through."""
 
 import contextlib
+import dataclasses
 import itertools
 
 import numpy as np
@@ -10,12 +11,13 @@ from hilserl_envs.errors import ActionError, ConfigError, RobotError
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.kinematics import PANDA, inverse_kinematics
 from hilserl_envs.poses import quat_multiply, rotvec_to_quat
-from hilserl_envs.tasks import TASKS
-from robot_servers.limits import GuardSettings, Refusal, changed_compliance, check_load
+from hilserl_envs.tasks import TASKS, make_task
+from robot_servers.limits import CLIPS, GuardSettings, Refusal
 
 DOWN = [1.0, 0.0, 0.0, 0.0]
 MEASURED = np.array([0.5, 0.0, 0.3, *DOWN])
 LIMITS = GuardSettings()
+NONE = np.zeros(3)
 
 
 @contextlib.contextmanager
@@ -84,10 +86,21 @@ def test_the_other_quaternion_of_the_same_orientation_is_no_jump():
 
 
 def test_a_strong_wrench_is_refused():
-    LIMITS.check_wrench("arm", np.array([30, 30, 0, 5, 5, 0.0]))
+    LIMITS.check_wrench("arm", np.array([30, 30, 0, 5, 5, 0.0]), MEASURED)
     for wrench in ([40, 40, 0, 0, 0, 0], [0, 0, 0, 0, 8, 8]):
         with refused("wrench_too_strong", "at most 50 N and 10 Nm"):
-            LIMITS.check_wrench("arm", np.array(wrench, float))
+            LIMITS.check_wrench("arm", np.array(wrench, float), MEASURED)
+
+
+def test_no_force_pushes_an_arm_further_out_of_the_box():
+    for axis, (low, high) in enumerate(zip(LIMITS.box_low, LIMITS.box_high, strict=True)):
+        for edge, outwards in ((low - 0.001, -1.0), (high + 0.001, 1.0)):
+            measured, force = MEASURED.copy(), np.zeros(6)
+            measured[axis], force[axis] = edge, outwards
+            with refused("wrench_outwards", "no force may push it further out"):
+                LIMITS.check_wrench("arm", force, measured)
+            LIMITS.check_wrench("arm", -force, measured)
+            LIMITS.check_wrench("arm", np.roll(force, 1) + np.roll(force, 3), measured)
 
 
 def test_joints_beyond_their_limits_or_out_of_the_box_are_refused():
@@ -103,16 +116,37 @@ def test_joints_beyond_their_limits_or_out_of_the_box_are_refused():
         GuardSettings(arm_model="fr3").check_joints("arm", np.array([0, 0, 0, -2, 0, 0.3, 0]))
 
 
+def test_a_joint_motion_does_not_dip_below_the_box():
+    def reach(x, y, z):
+        return inverse_kinematics("panda", np.array([x, y, z, *DOWN]), PANDA.ready)
+
+    LIMITS.check_joint_motion("arm", reach(0.5, 0.1, 0.02), np.array(PANDA.ready))
+    low, high = reach(0.5, 0.0, -0.02), reach(0.5, 0.0, 0.1)
+    LIMITS.check_joint_motion("arm", low, high)  # an arm below may rise
+    with refused("joint_motion_too_low", "come down to -0.020 m, below the box, which begins at 0.01 m"):
+        LIMITS.check_joint_motion("arm", high, low)
+    # Both ends are in the box, what is between them is not.
+    ends = np.array(
+        [[0.37, 1.4, -0.72, -2.01, -1.19, 0.13, 0.01], [1.21, 0.36, -0.39, -2.49, 1.37, 2.62, -0.52]]
+    )
+    for end in ends:
+        LIMITS.check_joints("arm", end)
+    with refused("joint_motion_too_low"):
+        LIMITS.check_joint_motion("arm", *ends)
+
+
 def test_a_load_that_no_arm_carries_is_refused():
-    check_load(3.0, np.array([0, 0, 0.1]))
+    LIMITS.check_load(3.0, np.array([0, 0, 0.1]))
     for mass, center in ((3.1, [0, 0, 0]), (-0.1, [0, 0, 0]), (1.0, [0, 0, 0.6])):
         with refused("load_out_of_range"):
-            check_load(mass, np.array(center, float))
+            LIMITS.check_load(mass, np.array(center, float))
+    with refused("load_out_of_range", "0 to 0.5 kg"):
+        GuardSettings(max_load=0.5).check_load(0.6, NONE)
 
 
 def test_compliance_is_changed_in_part_and_clamped_as_the_public_controller_does():
     before = Compliance(rotational_stiffness=100)
-    after, clamped = changed_compliance(
+    after, clamped = LIMITS.changed_compliance(
         before,
         {
             "translational_stiffness": 7000,
@@ -126,12 +160,35 @@ def test_compliance_is_changed_in_part_and_clamped_as_the_public_controller_does
     assert after.translational_stiffness == 6000
 
 
+def test_no_compliance_lets_an_arm_push_more_strongly_than_it_may():
+    strict = GuardSettings(max_push=30.0)
+    after, clamped = strict.changed_compliance(
+        Compliance(), {"translational_clip_x": 0.1, "translational_clip_neg_z": 0.015}
+    )
+    assert clamped == {"translational_clip_x": pytest.approx(0.015)}
+    stiffer, clamped = strict.changed_compliance(after, {"translational_stiffness": 6000})
+    assert clamped == {name: pytest.approx(0.005) for name in CLIPS}
+    assert max(getattr(stiffer, name) for name in CLIPS) * stiffer.translational_stiffness <= 30 + 1e-9
+    softer, clamped = strict.changed_compliance(
+        Compliance(), {"translational_stiffness": 0, "translational_clip_x": 0.1}
+    )
+    assert clamped == {} and softer.translational_clip_x == 0.1
+
+
+def test_every_tasks_compliance_passes_as_it_is():
+    for task in map(make_task, TASKS):
+        for arm in task.arms.values():
+            for wanted in (arm.compliance, arm.reset_compliance):
+                taken, clamped = LIMITS.changed_compliance(Compliance(), dataclasses.asdict(wanted))
+                assert taken == wanted and clamped == {}
+
+
 def test_unknown_parameters_and_odd_values_are_refused():
     with refused("unknown_parameter", "no parameter 'stiffness'; known: translational_stiffness"):
-        changed_compliance(Compliance(), {"stiffness": 1})
+        LIMITS.changed_compliance(Compliance(), {"stiffness": 1})
     for value in ("100", None, True, [1], 10**400):
         with pytest.raises(ActionError, match="rotational_Ki must be a number"):
-            changed_compliance(Compliance(), {"rotational_Ki": value})
+            LIMITS.changed_compliance(Compliance(), {"rotational_Ki": value})
 
 
 @pytest.mark.parametrize(

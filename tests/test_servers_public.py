@@ -120,6 +120,12 @@ def test_poses_and_wrenches_reach_the_arm(client, arm):
     assert none is None and nothing is None and "recover" not in arm.calls
 
 
+def test_each_start_is_for_its_own_motion(client, arm):
+    client.do("startimp")
+    client.do("startwrench")
+    assert arm.calls == ["start pose", "start wrench"]
+
+
 def test_gripper_positions_reach_the_gripper(client, server):
     gripper = server.guard.station.grippers["arm"]
     client.do("open_gripper")

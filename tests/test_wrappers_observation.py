@@ -104,9 +104,9 @@ def test_crops_are_resized_and_uncropped_images_too():
     ("crops", "size", "message"),
     [
         ({"side": (0, 0, 2, 2)}, None, "unknown camera 'side'"),
-        ({"front": (0, 0, 13, 2)}, None, "leaves the 12x16 image"),
-        ({"front": (-1, 0, 2, 2)}, None, "leaves the 12x16 image"),
-        ({"front": (0, 0, 0, 2)}, None, "leaves the 12x16 image"),
+        ({"front": (0, 0, 13, 2)}, None, "leaves the image, which is 12 high and 16 wide"),
+        ({"front": (-1, 0, 2, 2)}, None, "leaves the image, which is 12 high and 16 wide"),
+        ({"front": (0, 0, 0, 2)}, None, "leaves the image, which is 12 high and 16 wide"),
         ({"front": (0, 0, 2)}, None, "top, left, height, width"),
         ({}, (0, 3), "at least 1 pixel"),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 
 from hilserl_envs.cameras.camera import Camera, Frame
 from hilserl_envs.errors import ConfigError
-from hilserl_envs.images import fit_image
+from hilserl_envs.images import check_crop, cut, fit_image
 
 
 class CameraView:
@@ -34,8 +34,7 @@ class CameraView:
 
     def frame(self) -> Frame:
         frame = self._camera.frame()
-        top, left, height, width = self._crop
-        image = fit_image(frame.image[top : top + height, left : left + width], self.size)
+        image = fit_image(cut(frame.image, self._crop), self.size)
         return Frame(np.array(image, order="C"), frame.time, frame.number)
 
     def error(self) -> str | None:
@@ -43,23 +42,6 @@ class CameraView:
 
     def close(self) -> None:
         self._camera.close()
-
-
-def check_crop(crop: Sequence[int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A crop (top, left, height, width) that lies in images of (height, width) `size`.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    if len(crop) != 4:
-        raise ConfigError(f"a crop is (top, left, height, width), got {tuple(crop)}")
-    top, left, height, width = crop
-    if min(top, left) < 0 or min(height, width) < 1 or top + height > size[0] or left + width > size[1]:
-        raise ConfigError(
-            f"the crop (top, left, height, width) = {tuple(crop)} leaves the image, which is {size[0]} high "
-            f"and {size[1]} wide"
-        )
-    return top, left, height, width
 
 
 def middle(size: tuple[int, int], shape: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
+import logging
 import signal
 import sys
 import threading
@@ -11,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hilserl_envs.cli import Command
+import tyro
 
-Corner = tuple[float, float, float]
+from hilserl_envs.cli import Command
+from robot_servers.backends import BackendSettings
+from robot_servers.limits import GuardSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,68 +38,27 @@ class Serve(Command):
     """0 takes a free one."""
     token_file: Path | None = None
     """File with the token that every request must carry; made if it is not there."""
-    robot_ip: tuple[str, ...] = ()
-    """Addresses of the arms' control boxes: one, or left and right."""
-    gripper: str = "franka"
-    """franka, robotiq or none."""
-    gripper_address: tuple[str, ...] = ()
-    """Addresses of Robotiq grippers, HOST or HOST:PORT, one for each arm."""
-    cameras: Path | None = None
-    """File that says which cameras there are."""
-    controller: str = "impedance"
-    """On ROS: impedance, or wrench for a dynamic task; the other backends' controller does both."""
-    ros_package: str = "serl_franka_controllers"
-    """ROS package of the controllers' launch files."""
-    speed: float = 1.0
-    """How many times as fast as real time the twin runs."""
-    image_size: int = 128
-    """Height and width of the twin's images."""
-    seed: int = 0
-    """Of the twin's first arrangement of the task."""
-    box_low: Corner | None = None
-    """Corner of the box that commanded positions must lie in, x y z in metres; 0.25 -0.4 0.01 by default."""
-    box_high: Corner | None = None
-    """The opposite corner; 0.7 0.4 0.5 by default."""
-    max_jump: float | None = None
-    """How far a commanded position may be from the measured one, in metres; 0.1 by default."""
-    deadman: float | None = None
-    """The arm holds when no command came for so many seconds; 0.5 by default."""
+    backend: tyro.conf.OmitArgPrefixes[BackendSettings] = BackendSettings()
+    """What the backend is told; each takes some of these."""
+    guard: tyro.conf.OmitArgPrefixes[GuardSettings] = GuardSettings()
+    """What is let through to the arms."""
     arm_model: str | None = None
     """panda or fr3: whose joint limits count; by default fr3 with libfranka, else the task's."""
 
     def run(self) -> dict:
         from hilserl_envs.tasks import make_task
         from robot_servers.auth import read_token
-        from robot_servers.backends import BackendSettings
-        from robot_servers.limits import GuardSettings
         from robot_servers.serve import check_address, open_server
 
         _share_pools_of_memory()
+        _log_to_stderr()
         task = None if self.task is None else make_task(self.task)
         token = None if self.token_file is None else read_token(self.token_file)
         check_address(self.host, token)
-        model = "panda" if task is None else task.arm_model
-        given = {
-            "box_low": self.box_low,
-            "box_high": self.box_high,
-            "max_jump": self.max_jump,
-            "deadman": self.deadman,
-            "arm_model": self.arm_model or ("fr3" if self.robot == "libfranka" else model),
-        }
-        guard_settings = GuardSettings(**{name: value for name, value in given.items() if value is not None})
-        settings = BackendSettings(
-            task=task,
-            robot_ip=self.robot_ip,
-            gripper=self.gripper,
-            gripper_address=self.gripper_address,
-            cameras=self.cameras,
-            controller=self.controller,
-            ros_package=self.ros_package,
-            speed=self.speed,
-            image_size=self.image_size,
-            seed=self.seed,
-        )
-        server = open_server(self.robot, settings, guard_settings, self.host, self.port, token)
+        model = "fr3" if self.robot == "libfranka" else "panda" if task is None else task.arm_model
+        guard = dataclasses.replace(self.guard, arm_model=self.arm_model or model)
+        settings = dataclasses.replace(self.backend, task=task)
+        server = open_server(self.robot, settings, guard, self.host, self.port, token)
         try:
             with _end_asked_for() as asked:
                 print(f"serving {self.robot} at {server.url}; Ctrl-C ends it", flush=True)
@@ -122,6 +85,14 @@ def _end_asked_for() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _log_to_stderr() -> None:
+    """Say on stderr, with the time, what the server notices and who does what."""
+    log, handler = logging.getLogger("robot_servers"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
 
 
 def _share_pools_of_memory() -> None:

@@ -16,9 +16,9 @@ import numpy as np
 
 from hilserl_envs.errors import ActionError, ConfigError
 from hilserl_envs.images import fit_image
+from hilserl_envs.json_values import parse_json
 from hilserl_envs.live.controls import Controls
 from hilserl_envs.live.status import MODES, Status
-from hilserl_envs.wire import parse_json
 
 MAX_BYTES = 16_384  # of a message; the longest honest one is a fifth of it
 FRAME_WAIT = 1.0  # how long a request for the next frame waits for one [s]

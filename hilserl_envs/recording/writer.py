@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import time
-import zlib
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
-from pathlib import Path, PurePath
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hilserl_envs.errors import ConfigError, RecordingError, check_name
 from hilserl_envs.recording import files
-from hilserl_envs.recording.describe import check_same, json_value, versions
+from hilserl_envs.recording.appender import StoreAppender
+from hilserl_envs.recording.describe import json_value
 from hilserl_envs.recording.image_codec import image_codec
-from hilserl_envs.recording.lock import lock
 from hilserl_envs.recording.schema import RESET, STEP, Leaf, Schema, flatten
 
-_STEPS, _EPISODES = PurePath(files.STEPS), PurePath(files.EPISODES)
-_LONGEST_LINE = 4096  # of those that begin and end an episode [bytes]
 OUTCOMES = ("success", "failure", "timeout", "stopped")
 
 
@@ -66,50 +59,8 @@ class EpisodeWriter:
         self.schema = schema
         self._codec = image_codec(schema.image_format)
         self._sync = sync
-        self._closed = False
-        self._files: dict[PurePath, files.AppendedFile] = {}
-        self._release = lock(self.folder)
-        try:
-            with self._explained():
-                self._open(dict(description or {}), {"session": json_value(dict(session or {}))})
-        except BaseException:
-            self.close()
-            raise
-
-    def _open(self, description: dict, session: dict) -> None:
-        session |= {"opened": datetime.now(timezone.utc).isoformat(), "versions": versions()}
-        appending = (self.folder / files.META).exists()
-        if appending:
-            check_same(files.read_meta(self.folder), self.schema, description)
-        else:
-            files.write_meta(self.folder, {**session, **description, "schema": self.schema.to_json()})
-        events, lines = files.read_events(self.folder)
-        told = max((event["records"] for event in events if event["event"] == "end"), default=0)
-        there = len(files.map_records(self.folder, self.schema.record))
-        if there < told:
-            raise RecordingError(
-                f"{self.folder / files.STEPS} lost its end: {there} records are left of {told} in episodes "
-                "that ended; restore the file"
-            )
-        self._count, sizes = files.whole(self.folder, self.schema, events)
-        # After a power failure a line may be there whose records are not.
-        while events and events[-1]["records"] > self._count:
-            events.pop()
-        # What a step in flight can leave behind; an image is smaller than its pixels, or little larger.
-        torn = {self.schema.blob(key): 2 * int(np.prod(shape)) for key, shape in self.schema.images.items()}
-        torn |= {_STEPS: self.schema.record.itemsize, _EPISODES: _LONGEST_LINE}
-        sizes[_STEPS] = self._count * self.schema.record.itemsize
-        sizes[_EPISODES] = lines[len(events) - 1] if events else 0
-        self._kept = {event["episode"]: event["kept"] for event in events if "kept" in event}
-        self._next = 1 + max((event["episode"] for event in events if "episode" in event), default=-1)
+        self._store = StoreAppender(self.folder, schema, description or {}, session or {}, sync)
         self.episode: int | None = None
-        for name, size in sizes.items():
-            self._files[name] = files.AppendedFile(self.folder / name, size, torn[name])
-        if self._sync:
-            for folder in {file.parent for file in self._files}:
-                files.sync_folder(self.folder / folder)
-        if appending and (description or session["session"]):
-            self._say("session", **session)
 
     def __enter__(self) -> EpisodeWriter:
         return self
@@ -120,12 +71,12 @@ class EpisodeWriter:
     @property
     def recorded(self) -> int:
         """Episodes in the store, ended or not."""
-        return self._next
+        return self._store.next
 
     @property
     def kept(self) -> int:
         """Episodes in the store that are kept."""
-        return sum(self._kept.values())
+        return sum(self._store.kept.values())
 
     def begin(
         self,
@@ -148,12 +99,12 @@ class EpisodeWriter:
         if seed is not None and not isinstance(seed, int | np.integer):
             raise ConfigError(f"a seed is a whole number or None, got {seed!r}")
         seed = None if seed is None else int(seed)
-        record, images = self._record(RESET, self._next, 0, observation, extras)
+        record, images = self._record(RESET, self._store.next, 0, observation, extras)
         record["success"] = success
-        self._say("begin", episode=self._next, seed=seed, options=json_value(dict(options or {})))
-        self._append(record, images)
-        self.episode, self._last_step, self._gap = self._next, 0, False
-        self._next += 1
+        self._store.say("begin", episode=self._store.next, seed=seed, options=json_value(dict(options or {})))
+        self._store.append(record, images)
+        self.episode, self._last_step, self._gap = self._store.next, 0, False
+        self._store.next += 1
         self._outcome = "success" if success else "stopped"
         return self.episode
 
@@ -193,7 +144,7 @@ class EpisodeWriter:
         ):
             record[name] = value
         self._gap = True  # until it is there
-        self._append(record, images)
+        self._store.append(record, images)
         self._gap = False
         self._last_step += 1
         self._outcome = (
@@ -221,14 +172,12 @@ class EpisodeWriter:
             raise ConfigError("no episode has begun; call begin() first")
         if self._gap:
             kept, outcome, why = False, "stopped", why or "a step is missing"
-            with self._explained():
-                for file in self._files.values():
-                    file.cut()
+            self._store.cut()
         outcome = self._outcome if outcome is None else check_name(outcome, OUTCOMES, "outcome")
         if self._sync:
             self.sync()
-        self._say("end", episode=self.episode, kept=bool(kept), outcome=outcome, why=why)
-        self._kept[self.episode], self.episode = bool(kept), None
+        self._store.say("end", episode=self.episode, kept=bool(kept), outcome=outcome, why=why)
+        self._store.kept[self.episode], self.episode = bool(kept), None
         if self._sync:
             self.sync()
 
@@ -239,25 +188,20 @@ class EpisodeWriter:
             ConfigError: there is no such episode, or it is in progress.
             RecordingError: it cannot be written.
         """
-        if not 0 <= episode < self._next or episode == self.episode:
-            raise ConfigError(f"episode {episode} is none of the {self._next} in the store, or has not ended")
-        self._say("mark", episode=episode, kept=bool(kept), why=why)
-        self._kept[episode] = bool(kept)
+        if not 0 <= episode < self._store.next or episode == self.episode:
+            raise ConfigError(
+                f"episode {episode} is none of the {self._store.next} in the store, or has not ended"
+            )
+        self._store.say("mark", episode=episode, kept=bool(kept), why=why)
+        self._store.kept[episode] = bool(kept)
 
     def sync(self) -> None:
         """Wait until everything written so far is on the disk, images before what points to them."""
-        with self._explained():
-            for file in self._files.values():
-                os.fsync(file.fd)
+        self._store.sync()
 
     def close(self) -> None:
         """Let go of the store; an episode that has not ended stays unfinished. Safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        for file in self._files.values():
-            os.close(file.fd)
-        self._release()
+        self._store.close()
 
     def _record(
         self, kind: int, episode: int, step: int, observation: Any, extras: Mapping | None
@@ -276,45 +220,6 @@ class EpisodeWriter:
             leaf = self.schema.extras[check_name(name, self.schema.extras, "extra")]
             record["extras"][name] = leaf.hold(repr(name), value)
         return record, images
-
-    def _append(self, record: np.ndarray, images: Mapping[str, bytes]) -> None:
-        # Places are counted on only once the record is there: what an exception leaves behind is
-        # written over by the next step.
-        blobs = {key: self._files[self.schema.blob(key)] for key in images}
-        steps = self._files[_STEPS]
-        for key, data in images.items():
-            record["images"][key] = (blobs[key].size, len(data), zlib.crc32(data))
-        record["crc"] = zlib.crc32(record.tobytes()[:-4])
-        with self._explained():
-            for key, data in images.items():
-                blobs[key].write(data)
-            steps.write(record.tobytes())
-        for key, data in images.items():
-            blobs[key].size += len(data)
-        steps.size += record.itemsize
-        self._count += 1
-
-    def _say(self, event: str, **content: Any) -> None:
-        line = _line({"event": event, "records": self._count, **content})
-        with self._explained():
-            self._files[_EPISODES].write(line)
-        self._files[_EPISODES].size += len(line)
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        if self._closed:
-            raise RecordingError(f"the store {self.folder} is closed; open it again to go on")
-        try:
-            yield
-        except OSError as error:
-            raise RecordingError(
-                f"cannot write to {self.folder}: {error.strerror}; what was in flight is not recorded, all "
-                "before it is. Make room and begin another episode, or open the store again later"
-            ) from error
-
-
-def _line(event: Mapping[str, Any]) -> bytes:
-    return json.dumps(event).encode() + b"\n"
 
 
 def _finite(name: str, value: Any) -> Any:

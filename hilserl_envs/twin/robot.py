@@ -12,7 +12,7 @@ from hilserl_envs.errors import ConfigError, RobotError, check_array, check_name
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.kinematics import ARM_MODELS
 from hilserl_envs.poses import rotate
-from hilserl_envs.robot import ArmCommand, ArmState, RobotState
+from hilserl_envs.robot import ANY_STRIDE, WRENCH_TIMEOUT, ArmCommand, ArmState, RobotState
 from hilserl_envs.twin.hand import FINGER_TRAVEL
 from hilserl_envs.twin.loop import JOINT_RESET_SPEED
 from hilserl_envs.twin.rendering import Renderer
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hilserl_envs.tasks.task import Task
 
-WRENCH_TIMEOUT_TICKS = 100  # a feed-forward wrench lapses after 0.1 s, as on the public server
+WRENCH_TIMEOUT_TICKS = round(WRENCH_TIMEOUT * impedance.LAW_HZ)
 TIMESTEP = 0.001  # of the physics [s]
 JOINT_SETTLE_TIME = 1.0  # after the joints' setpoints have arrived [s]
 JOINT_TOLERANCE = 0.05  # of a joint reset [rad]
@@ -50,6 +50,7 @@ class TwinRobot:
         grain: float = 0.0,
     ):
         self.scene: Scene | None = Scene(task, float(check_array(timestep, (), "timestep [s]")), grain)
+        self.max_stride = ANY_STRIDE
         self.arms = self.scene.arms
         self._geometry = ARM_MODELS[task.arm_model]
         self.cameras = {name: tuple(image_size) for name in task.cameras}
@@ -92,6 +93,9 @@ class TwinRobot:
     def configure(self, compliance: Mapping[str, Compliance]) -> None:
         for name, values in compliance.items():
             impedance.set_compliance(self.scene.physics.arms[self._number(name)].parameters, values)
+
+    def drive_by(self, motions: Mapping[str, str]) -> None:
+        """Nothing: one law takes poses and wrenches."""
 
     def load(self, arm: str, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
         """Compensate a payload's weight, as libfranka's setLoad does, until the world is reset.

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from hilserl_envs.errors import ConfigError, check_name
-from hilserl_envs.images import fit_image
+from hilserl_envs.images import check_crop, cut, fit_image
 
 
 class CropImages(gymnasium.ObservationWrapper, RecordConstructorArgs):
@@ -47,21 +47,10 @@ class CropImages(gymnasium.ObservationWrapper, RecordConstructorArgs):
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ConfigError(f"CropImages: size is (height, width) of at least 1 pixel, got {size!r}")
         images = dict(env.observation_space["images"])
+        self._crops = {}
         for camera, crop in crops.items():
-            height, width = images[check_name(camera, images, "camera")].shape[:2]
-            if len(crop) != 4:
-                raise ConfigError(
-                    f"CropImages: a crop is (top, left, height, width), got {crop!r} for {camera!r}"
-                )
-            top, left, crop_height, crop_width = crop
-            if (
-                min(top, left) < 0
-                or min(crop_height, crop_width) < 1
-                or top + crop_height > height
-                or left + crop_width > width
-            ):
-                raise ConfigError(f"CropImages: {crop!r} leaves the {height}x{width} image of {camera!r}")
-        self._crops = {camera: tuple(crop) for camera, crop in crops.items()}
+            shape = images[check_name(camera, images, "camera")].shape
+            self._crops[camera] = check_crop(crop, shape[:2], f"CropImages: the crop of {camera!r}")
         self._sizes = {
             camera: size or (self._crops[camera][2:] if camera in self._crops else box.shape[:2])
             for camera, box in images.items()
@@ -73,7 +62,6 @@ class CropImages(gymnasium.ObservationWrapper, RecordConstructorArgs):
         images = {}
         for camera, image in observation["images"].items():
             if camera in self._crops:
-                top, left, height, width = self._crops[camera]
-                image = image[top : top + height, left : left + width]
+                image = cut(image, self._crops[camera])
             images[camera] = np.ascontiguousarray(fit_image(image, self._sizes[camera]))
         return {**observation, "images": images}

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import tyro
+
 from hilserl_envs.errors import ConfigError, check_fields, check_name, ranged
 from hilserl_envs.tasks.task import Task
 from robot_servers.station import Station
@@ -27,14 +29,14 @@ TAKES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "twin": ("task", "speed", "image_size", "seed"),
         "libfranka": _REAL,
-        "ros": (*_REAL, "controller", "ros_package"),
+        "ros": (*_REAL, "controller", "ros_package", "wrench_package"),
     }
 )
 
 
 @dataclass(frozen=True)
 class BackendSettings:
-    """What a backend is told; see `TAKES`.
+    """What a backend is told; see `TAKES`. All but the task are flags of `hilserl serve`.
 
     Args:
         task: whose arms, cameras and reset posture there are; the twin cannot do without.
@@ -42,8 +44,10 @@ class BackendSettings:
         gripper: "franka", "robotiq" or "none".
         gripper_address: of Robotiq grippers, HOST or HOST:PORT, one for each arm.
         cameras: a file that says which cameras there are.
-        controller: "impedance" or "wrench", which on ROS is either; the others do both.
-        ros_package: ROS package of the controllers' launch files.
+        controller: on ROS, which runs first, "impedance" or "wrench": the other takes over when it
+            is asked for. The other backends' controller does both.
+        ros_package: ROS package of the impedance and joint controllers' launch files.
+        wrench_package: ROS package of the wrench controller's launch file, for dynamic tasks.
         speed: how many times as fast as real time the twin runs.
         image_size: height and width of the twin's images [pixels].
         seed: of the twin's first arrangement of the task.
@@ -52,13 +56,14 @@ class BackendSettings:
         ConfigError: a number out of range.
     """
 
-    task: Task | None = None
+    task: tyro.conf.Suppress[Task | None] = None
     robot_ip: tuple[str, ...] = ()
     gripper: str = "franka"
     gripper_address: tuple[str, ...] = ()
     cameras: Path | None = None
     controller: str = "impedance"
     ros_package: str = "serl_franka_controllers"
+    wrench_package: str = "egg_flip_controller"
     speed: float = ranged(1.0, 0.01, 100.0)
     image_size: int = ranged(128, 1, 4096)
     seed: int = ranged(0, 0, 2**31)

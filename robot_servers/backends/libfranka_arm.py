@@ -12,7 +12,7 @@ from hilserl_envs import impedance
 from hilserl_envs.errors import ConfigError, RobotError, check_array
 from hilserl_envs.impedance import Compliance
 from hilserl_envs.kinematics import FR3
-from hilserl_envs.robot import ArmCommand, ArmState
+from hilserl_envs.robot import MOTIONS, ArmCommand, ArmState
 from robot_servers.backends import libfranka_law as law
 from robot_servers.backends.libfranka_loop import Collision, LibfrankaLoop
 
@@ -36,6 +36,8 @@ class LibfrankaArm:
         ConfigError: aiofranka or pylibfranka is missing.
         RobotError: the robot cannot be reached, or is another.
     """
+
+    takes = MOTIONS
 
     def __init__(self, host: str, collision: Collision | None = None, max_model_error: float = 0.005):
         self._host = host
@@ -129,7 +131,8 @@ class LibfrankaArm:
         """Go on by the law, with the measured pose as its target."""
         self._move_joints(0.0, np.zeros(7))
 
-    def start(self) -> None:
+    def start(self, motion: str | None = None) -> None:
+        """See `Arm.start`: one controller takes all motions."""
         with self._lifecycle:
             self._check_open()
             if not self._loop.running or self._trouble is not None:

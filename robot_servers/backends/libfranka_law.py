@@ -15,9 +15,9 @@ from hilserl_envs import impedance
 from hilserl_envs.compiled import compiled
 from hilserl_envs.impedance import LawMemory, LawParameters, impedance_torque
 from hilserl_envs.poses import quat_of
+from hilserl_envs.robot import WRENCH_TIMEOUT
 from robot_servers.backends.libfranka_dynamics import LINK_SIZE, LINKS, coriolis_torque
 
-WRENCH_TIMEOUT = 0.1  # a feed-forward wrench lapses after this, as on the public server [s]
 # Ticks of the robot's clock further apart than this, or backwards, are another session: the
 # law starts again where the arm is. libfranka itself gives up after 20 ms without commands.
 LONGEST_GAP = 0.05  # [s]

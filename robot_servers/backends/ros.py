@@ -7,12 +7,13 @@ topics' names are the same for both. How to bring an arm up: docs/backend_ros.md
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from hilserl_envs.cameras import Camera
 from hilserl_envs.errors import ConfigError, check_name
 from robot_servers.backends import BackendSettings
-from robot_servers.backends.ros_arm import PACKAGE, RosArm
+from robot_servers.backends.ros_arm import RosArm
 from robot_servers.backends.ros_controllers import IMPEDANCE, WRENCH, Controller
 from robot_servers.backends.ros_hand import RosHand
 from robot_servers.backends.ros_node import RosNode
@@ -21,7 +22,6 @@ from robot_servers.grippers import make_grippers
 from robot_servers.parts import Gripper
 from robot_servers.station import Station
 
-CONTROLLERS = {"impedance": IMPEDANCE, "wrench": WRENCH}
 FRANKA = "franka"
 
 
@@ -47,35 +47,36 @@ def make_station(settings: BackendSettings) -> Station:
             gripper = grippers.get("arm")
         if isinstance(gripper, Gripper):
             unless_all.callback(gripper.close)
-        station = open_station(
-            settings.robot_ip[0], settings.controller, gripper, cameras, settings.ros_package
-        )
+        controllers = [
+            dataclasses.replace(IMPEDANCE, package=settings.ros_package),
+            dataclasses.replace(WRENCH, package=settings.wrench_package),
+        ]
+        if settings.controller == "wrench":
+            controllers.reverse()
+        station = open_station(settings.robot_ip[0], controllers, gripper, cameras)
         unless_all.pop_all()
     return station
 
 
 def open_station(
     robot_ip: str,
-    controller: str | Controller = "impedance",
+    controllers: Sequence[Controller] = (IMPEDANCE, WRENCH),
     gripper: Gripper | str | None = FRANKA,
     cameras: Mapping[str, Camera] | None = None,
-    package: str = PACKAGE,
 ) -> Station:
-    """One arm on the ROS master at ROS_MASTER_URI; its controller is launched unless it runs already.
+    """One arm on the ROS master at ROS_MASTER_URI; its controller is launched unless one runs already.
 
     Args:
         robot_ip: of the arm's control box, for the launch files.
-        controller: one of `CONTROLLERS`, or one of the lab's own.
+        controllers: the first is launched, the others when something is asked for that it does not
+            take. A lab's own may take both poses and wrenches.
         gripper: "franka" for the Franka hand, one that needs no ROS, or None.
         cameras: by name.
-        package: ROS package of the launch files.
 
     Raises:
-        ConfigError: an unknown controller or gripper.
+        ConfigError: an unknown gripper.
         RobotError: ROS, a package, the master or the controller is missing; it says what to start.
     """
-    if isinstance(controller, str):
-        controller = CONTROLLERS[check_name(controller, CONTROLLERS, "controller")]
     if isinstance(gripper, str):
         check_name(gripper, [FRANKA], "gripper on ROS")
     node = RosNode()
@@ -84,7 +85,7 @@ def open_station(
         if hand:
             gripper = RosHand(node)
             unless_all.callback(gripper.close)
-        arm = RosArm(node, robot_ip, controller, hand, package)
+        arm = RosArm(node, robot_ip, controllers, hand)
         unless_all.callback(arm.close)
         station = Station({"arm": arm}, {} if gripper is None else {"arm": gripper}, cameras)
         unless_all.pop_all()

@@ -1,28 +1,29 @@
 """`ControllerNodes`: an arm's driver and its controller, as ROS nodes that launch files start and stop.
 
 There is one controller at a time. Names of topics and parameters are those of
-rail-berkeley/serl_franka_controllers and frankaemika/franka_ros.
+rail-berkeley/serl_franka_controllers, of the egg_flip_controller in rail-berkeley/hil-serl, and of
+frankaemika/franka_ros.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hilserl_envs.errors import RobotError
-from hilserl_envs.robot import ArmState
+from hilserl_envs.robot import WRENCH_TIMEOUT, ArmState
 from robot_servers.backends.ros_launch import Launch, check_launch_file
 from robot_servers.backends.ros_messages import arm_state, standstill
 from robot_servers.backends.ros_node import RosNode
-from robot_servers.backends.ros_topics import wait_until
+from robot_servers.backends.ros_topics import Topic, wait_until
 
 STATES = "/franka_state_controller/franka_states"
 JOINT_LAUNCH = "joint.launch"
-WRENCH_TIMEOUT = 0.1  # [s]
 STALE = 0.5  # states come at 30 Hz or more, but not in real time [s]
 START_TIMEOUT = 30.0  # of a launch, until the controller is heard [s]
 STANDSTILL_TIMEOUT = 3.0  # for an arm to be moved by its controller, or to fall silent [s]
@@ -38,19 +39,21 @@ class Controller:
     Args:
         name: in controller_manager, and the namespace of its topics.
         launch: the file that starts it.
-        poses: it takes equilibrium poses, and compliance by dynamic_reconfigure.
-        wrenches: it takes feed-forward wrenches that lapse after its parameter
-            max_duration_between_commands.
+        takes: "pose": equilibrium poses, and compliance by dynamic_reconfigure; "wrench":
+            feed-forward wrenches that lapse after its parameter max_duration_between_commands.
+        package: ROS package of the launch file and of the ZeroJacobian that it publishes.
     """
 
     name: str
     launch: str
-    poses: bool = False
-    wrenches: bool = False
+    takes: tuple[str, ...]
+    package: str
 
 
-IMPEDANCE = Controller("cartesian_impedance_controller", "impedance.launch", poses=True)
-WRENCH = Controller("cartesian_wrench_controller", "wrench.launch", wrenches=True)
+IMPEDANCE = Controller(
+    "cartesian_impedance_controller", "impedance.launch", ("pose",), "serl_franka_controllers"
+)
+WRENCH = Controller("cartesian_wrench_controller", "wrench.launch", ("wrench",), "egg_flip_controller")
 
 
 class ControllerNodes:
@@ -61,31 +64,40 @@ class ControllerNodes:
 
     Args:
         node: of this process.
-        controller: that is to run.
-        package: ROS package of the launch files.
+        controllers: those that there may be. Packages of all but the first may be missing; the
+            package of the one that takes poses has the joint controller's launch file too.
         arguments: of the launch files.
 
     Attributes:
-        states, jacobians: their topics.
+        controller: that runs, or ran last.
+        states: their topic.
         lock: nothing is launched without it; who sends commands takes it too, so that none
             follows a stop.
         stops: how often `stop` was called.
         stopped: and nothing was launched since.
     """
 
-    def __init__(self, node: RosNode, controller: Controller, package: str, arguments: Mapping[str, str]):
-        self._node, self._controller, self._package, self._arguments = node, controller, package, arguments
+    def __init__(self, node: RosNode, controllers: Sequence[Controller], arguments: Mapping[str, str]):
+        self._node, self._arguments = node, arguments
+        by_pose = [controller for controller in controllers if "pose" in controller.takes]
+        self._joint_package = (by_pose or controllers)[0].package
+        self.controller = controllers[0]
         self.states = node.topic(STATES, "franka_msgs", "FrankaState")
-        self.jacobians = node.topic(f"/{controller.name}/franka_jacobian", package, "ZeroJacobian")
+        self._jacobians: dict[str, Topic] = {}
+        self._listen(controllers[0])
+        for controller in controllers[1:]:
+            with contextlib.suppress(RobotError):  # said when it is asked for
+                self._listen(controller)
         self._recovery = node.action("/franka_control/error_recovery", "franka_msgs", "ErrorRecovery")
         self.lock = threading.RLock()
         self.stops, self.stopped = 0, False
         self._launch: Launch | None = None
         self._doing: str | None = None
 
-    def heard(self) -> bool:
-        """Whether driver and controller run, whatever the arm makes of it."""
-        return self.states.age < STALE and self.jacobians.age < STALE
+    def heard(self, controller: Controller) -> bool:
+        """Whether the driver and this controller run, whatever the arm makes of it."""
+        jacobians = self._jacobians.get(controller.name)
+        return self.states.age < STALE and jacobians is not None and jacobians.age < STALE
 
     def silence(self) -> str | None:
         """What to say if the driver is not heard."""
@@ -98,8 +110,14 @@ class ControllerNodes:
 
     def state(self) -> ArmState:
         """The newest state there was."""
-        fresh = self.jacobians.age < STALE
-        return arm_state(self.states.message, self.jacobians.message if fresh else None)
+        jacobians = self._jacobians[self.controller.name]
+        return arm_state(self.states.message, jacobians.message if jacobians.age < STALE else None)
+
+    def carries(self, mass: float, center: Sequence[float], inertia: Sequence[float]) -> bool:
+        """Whether the arm says that it carries this load, its inertia column by column."""
+        state = self.states.message
+        told = [state.m_load, *state.F_x_Cload, *state.I_load]
+        return bool(np.allclose(told, [mass, *center, *inertia], rtol=0, atol=1e-9))
 
     def error(self) -> str | None:
         """What keeps the arm from following its controller, None where nothing does."""
@@ -107,41 +125,53 @@ class ControllerNodes:
             return "stopped"
         ended = None if self._launch is None else self._launch.ended()
         trouble = self._doing or ended or self._standstill()
-        if trouble is None and self.jacobians.age > STALE:
-            trouble = f"{self._controller.name} does not run: nothing on {self.jacobians.name}; start it"
+        jacobians = self._jacobians[self.controller.name]
+        if trouble is None and jacobians.age > STALE:
+            trouble = f"{self.controller.name} does not run: nothing on {jacobians.name}; start it"
         return trouble
 
     def ours(self) -> bool:
         """Whether the controller was launched here."""
         return self._launch is not None
 
-    def launch(self, stops: int) -> None:
-        """End what runs, and launch the controller; it holds the arm where it is.
+    def launch(self, controller: Controller, stops: int) -> None:
+        """End what runs, and launch a controller.
 
         Raises:
-            RobotError: it does not come up, or `stop` overruled this.
+            RobotError: it is missing, and what runs goes on; or it does not come up, or `stop`
+                overruled this.
         """
+        self.check_not_overruled(stops)
+        self._node.check_master()
+        check_launch_file(controller.package, controller.launch)
+        self._listen(controller)
         self._doing = "its controller is being started"
         try:
-            self.check_not_overruled(stops)
             self._end()
-            self._begin(self._controller.launch, stops)
-            self._wait(self.heard, START_TIMEOUT, f"{self._controller.name} does not come up", stops)
+            self.controller = controller
+            self._begin(controller.package, controller.launch, stops)
+            complaint = f"{controller.name} does not come up"
+            self._wait(lambda: self.heard(controller), START_TIMEOUT, complaint, stops)
         finally:
             self._doing = None
         self.check_wrench_timeout()
 
     def check_wrench_timeout(self) -> None:
         """Raise RobotError if wrenches would not lapse when they should."""
-        if not self._controller.wrenches:
+        if "wrench" not in self.controller.takes:
             return
-        name = f"/{self._controller.name}/max_duration_between_commands"
+        name = f"/{self.controller.name}/max_duration_between_commands"
         timeout = self._node.parameter(name)
         if timeout is None or abs(timeout - WRENCH_TIMEOUT) > 1e-6:
             raise RobotError(
                 f"the parameter {name} is {timeout}, but a wrench must lapse after {WRENCH_TIMEOUT} s: "
                 "set it in the controller's yaml file, and start again"
             )
+
+    def check_joint_reset(self) -> None:
+        """Raise RobotError if the joint position controller could not be launched, while all goes on."""
+        self._node.check_master()
+        check_launch_file(self._joint_package, JOINT_LAUNCH)
 
     def move_joints(self, q: np.ndarray, stops: int) -> None:
         """Have the joint position controller move the arm; nothing holds it afterwards but `launch`.
@@ -153,7 +183,7 @@ class ControllerNodes:
         try:
             self._end()
             self._node.set_parameter("/target_joint_positions", q.tolist())
-            self._begin(JOINT_LAUNCH, stops)
+            self._begin(self._joint_package, JOINT_LAUNCH, stops)
             silent = "the joint position controller does not come up"
             self._wait(lambda: self.silence() is None, START_TIMEOUT, silent, stops)
             if not wait_until(lambda: self._standstill() is None, STANDSTILL_TIMEOUT):
@@ -200,18 +230,22 @@ class ControllerNodes:
             raise RobotError("stopped")
 
     def close(self) -> None:
-        for part in (self.states, self.jacobians, self._recovery):
+        for part in (self.states, *self._jacobians.values(), self._recovery):
             part.close()
+
+    def _listen(self, controller: Controller) -> None:
+        """Hear a controller's Jacobians, which it publishes while it runs."""
+        if controller.name not in self._jacobians:
+            topic = f"/{controller.name}/franka_jacobian"
+            self._jacobians[controller.name] = self._node.topic(topic, controller.package, "ZeroJacobian")
 
     def _standstill(self) -> str | None:
         return self.silence() or standstill(self.states.message)
 
-    def _begin(self, file: str, stops: int) -> None:
-        self._node.check_master()
-        check_launch_file(self._package, file)
+    def _begin(self, package: str, file: str, stops: int) -> None:
         with self.lock:
             self.check_not_overruled(stops)
-            self._launch = Launch(self._package, file, self._arguments)
+            self._launch = Launch(package, file, self._arguments)
             self.stopped = False
 
     def _end(self) -> None:
@@ -221,7 +255,8 @@ class ControllerNodes:
             launch.stop()
         elif self.states.age < STALE:
             self._node.shut_down("/franka_control")  # the public launch files end when it does
-        if not wait_until(lambda: min(self.states.age, self.jacobians.age) > STALE, STANDSTILL_TIMEOUT):
+        topics = (self.states, *self._jacobians.values())
+        if not wait_until(lambda: min(topic.age for topic in topics) > STALE, STANDSTILL_TIMEOUT):
             raise RobotError(
                 f"the controller does not stop: {STATES} goes on, so another franka_control runs. Stop it "
                 "where it was started, or use the arm's own emergency stop"

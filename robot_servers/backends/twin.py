@@ -16,7 +16,7 @@ import numpy as np
 from hilserl_envs.cameras import Frame
 from hilserl_envs.errors import CameraError, ConfigError, RobotError, check_array
 from hilserl_envs.impedance import Compliance
-from hilserl_envs.robot import ArmCommand, ArmState
+from hilserl_envs.robot import MOTIONS, ArmCommand, ArmState
 from hilserl_envs.twin.hand import FINGER_TRAVEL
 from hilserl_envs.twin.loop import JOINT_RESET_SPEED
 from hilserl_envs.twin.rendering import Renderer
@@ -30,6 +30,8 @@ _SLICE = 0.05  # how long a stop during a joint reset may go unnoticed [s]
 
 class TwinArm:
     """One arm of a twin as an `Arm`."""
+
+    takes = MOTIONS
 
     def __init__(self, world: TwinWorld, name: str):
         self._world, self._name = world, name
@@ -53,7 +55,9 @@ class TwinArm:
     def load(self, mass: float, center: np.ndarray, inertia: np.ndarray) -> None:
         self._world.do(lambda: self._world.robot.load(self._name, mass, center, inertia))
 
-    def start(self) -> None:
+    def start(self, motion: str | None = None) -> None:
+        """See `Arm.start`: one controller takes all motions."""
+
         def job() -> None:
             if self._stopped:
                 self._physics.hold(self._number)

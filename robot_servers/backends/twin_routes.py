@@ -7,7 +7,7 @@ from typing import Any
 
 import flask
 
-from hilserl_envs.wire import check_number
+from hilserl_envs.json_values import check_number
 from robot_servers.backends.twin import TwinStation
 from robot_servers.guard import Guard
 from robot_servers.routes.bodies import json_body

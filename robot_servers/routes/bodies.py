@@ -8,7 +8,7 @@ from typing import Any
 import flask
 
 from hilserl_envs.errors import ActionError
-from hilserl_envs.wire import check_object, parse_json
+from hilserl_envs.json_values import check_object, parse_json
 from robot_servers.limits import Refusal
 
 MAX_BODY = 65_536  # [bytes]; the longest honest one is a tenth of it

@@ -14,20 +14,15 @@ import numpy as np
 
 from hilserl_envs.errors import ActionError, CameraError
 from hilserl_envs.impedance import Compliance
+from hilserl_envs.json_values import check_number, check_numbers, check_object
 from hilserl_envs.recording.image_codec import image_codec
-from hilserl_envs.wire import (
-    STEP_TYPE,
-    StepRequest,
-    check_number,
-    check_numbers,
-    check_object,
-    chosen_cameras,
-    pack,
-)
+from hilserl_envs.robot import MOTIONS, WRENCH_TIMEOUT
+from hilserl_envs.wire import STEP_TYPE, THINKING_TIME, StepRequest, chosen_cameras, pack
 from robot_servers.guard import Guard
 from robot_servers.limits import PARAMETERS, Refusal
 from robot_servers.routes.bodies import json_body
 
+_LIMITS = ("max_jump", "max_turn", "max_force", "max_torque", "max_push", "max_load")
 MAX_WAITING = 8  # steps that wait at once: each keeps one of the server's threads
 
 
@@ -66,6 +61,7 @@ def own_routes(guard: Guard, info: ServerInfo) -> flask.Blueprint:
     for path in (
         "/step",
         "/configure",
+        "/drive_by",
         "/reset_joints",
         "/recover",
         "/start",
@@ -104,9 +100,7 @@ class _Handlers:
             "speed": self.info.speed,
             "deadman": settings.deadman,
             "box": {"low": list(settings.box_low), "high": list(settings.box_high)},
-            "limits": {
-                name: getattr(settings, name) for name in ("max_jump", "max_turn", "max_force", "max_torque")
-            },
+            "limits": {name: getattr(settings, name) for name in _LIMITS},
             "reset_q": {name: list(map(float, q)) for name, q in self.info.reset_q.items()},
             "version": number,
         }
@@ -119,22 +113,27 @@ class _Handlers:
         names = [one.name for one in dataclasses.fields(StepRequest)]
         request = StepRequest.from_json(json_body(names), station.arms, station.cameras)
         self.guard.check_instance(request.instance)
-        self.guard.command(request.commands)
+        number = self.guard.command(request.commands)
         if request.wait > 0:
             now = station.clock.now()
             # A time that has not come yet is of a robot that was started again since.
             since = now if request.since is None else min(request.since, now)
-            self._wait_until(since + request.wait)
-        frames = {
-            name: station.eyes[name].frame() for name in chosen_cameras(request.images, station.cameras)
-        }
+            self._wait_until(since + request.wait, request, number)
+        frames = {name: station.frame(name) for name in chosen_cameras(request.images, station.cameras)}
         return flask.Response(pack(self.get_state(), frames, request.encoding), mimetype=STEP_TYPE)
 
-    def _wait_until(self, instant: float) -> None:
+    def _wait_until(self, instant: float, request: StepRequest, number: int) -> None:
+        """Let a step's time pass; towards its end its wrenches get the time that its client may think."""
+        clock = self.guard.station.clock
         if not self.waiting.acquire(blocking=False):
             raise Refusal("too_many_waiting", f"{MAX_WAITING} steps wait already; try again", 503)
         try:
-            self.guard.station.clock.wait_until(instant)
+            renewal = instant + THINKING_TIME - WRENCH_TIMEOUT
+            pushes = any(command.wrench is not None for command in request.commands.values())
+            if pushes and request.wait <= WRENCH_TIMEOUT and renewal > clock.now():
+                clock.wait_until(renewal)
+                self.guard.renew_wrenches(number, request.commands)
+            clock.wait_until(instant)
         finally:
             self.waiting.release()
 
@@ -157,6 +156,16 @@ class _Handlers:
             if not isinstance(values, dict):
                 raise ActionError(f"the compliance of arm {arm!r} must be an object of numbers by name")
         return {"clamped": self.guard.configure(changes)}
+
+    def drive_by(self) -> dict[str, Any]:
+        motions = check_object(
+            json_body(["motions"], ["motions"])["motions"], self.guard.station.arms, "motions"
+        )
+        for arm, motion in motions.items():
+            if motion not in MOTIONS:
+                raise ActionError(f"the motion of arm {arm!r} must be one of {', '.join(MOTIONS)}")
+        self.guard.drive_by(motions)
+        return self.get_state()
 
     def reset_joints(self) -> dict[str, Any]:
         """To the joint positions given, else all arms to their reset postures."""
@@ -233,12 +242,12 @@ class _Handlers:
         return found
 
     def picture(self, name: str) -> flask.Response:
-        eyes = self.guard.station.eyes
-        if name not in eyes:
+        station = self.guard.station
+        if name not in (eyes := station.eyes):
             raise Refusal(
                 "no_camera", f"there is no camera {name[:60]!r}; known: {', '.join(eyes) or 'none'}", 404
             )
-        frame = eyes[name].frame()
+        frame = station.frame(name)
         headers = {"X-Frame-Time": repr(frame.time), "X-Frame-Number": str(frame.number)}
         jpeg = image_codec("jpeg").encode(frame.image)
         return flask.Response(jpeg, mimetype="image/jpeg", headers=headers)

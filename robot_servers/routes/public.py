@@ -14,8 +14,9 @@ import flask
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from hilserl_envs.json_values import check_number, check_numbers
 from hilserl_envs.robot import ArmCommand
-from hilserl_envs.wire import check_number, check_numbers, state_to_json
+from hilserl_envs.wire import state_to_json
 from robot_servers.guard import Guard
 from robot_servers.limits import Refusal
 from robot_servers.routes.bodies import json_body
@@ -108,7 +109,11 @@ class PublicArm:
 
     def startimp(self) -> None:
         self._guard.clear_errors()
-        self._guard.start()
+        self._guard.start({self._arm: "pose"})
+
+    def startwrench(self) -> None:
+        self._guard.clear_errors()
+        self._guard.start({self._arm: "wrench"})
 
     def stopimp(self) -> None:
         self._guard.stop()
@@ -121,30 +126,30 @@ class PublicArm:
         self._guard.clear_errors()
 
     def activate_gripper(self) -> None:
-        self._guard.activate_gripper(self._arm)
+        self._guard.grippers.activate(self._arm)
 
     def reset_gripper(self) -> None:
-        self._guard.reset_gripper(self._arm)
+        self._guard.grippers.reset(self._arm)
 
     def open_gripper(self) -> None:
-        self._guard.move_gripper(self._arm, 1.0)
+        self._guard.grippers.move(self._arm, 1.0)
 
     def close_gripper(self) -> None:
-        self._guard.move_gripper(self._arm, 0.0)
+        self._guard.grippers.move(self._arm, 0.0)
 
     def close_gripper_slow(self) -> None:
-        self._guard.move_gripper(self._arm, 0.0, SLOWLY)
+        self._guard.grippers.move(self._arm, 0.0, SLOWLY)
 
     def move_gripper(self) -> None:
         """0 to 255, which beyond is clipped; which end is open is the gripper's own custom."""
         value = json_body(["gripper_pos"], ["gripper_pos"])["gripper_pos"]
         share = min(max(check_number(value, -1e9, 1e9, "gripper_pos"), 0.0), 255.0) / 255
         # A Robotiq's register counts from open to closed, the Franka hand's width the other way.
-        closes = getattr(self._guard.gripper(self._arm), "counts_to_closed", False)
-        self._guard.move_gripper(self._arm, 1 - share if closes else share)
+        closes = getattr(self._guard.grippers.of(self._arm), "counts_to_closed", False)
+        self._guard.grippers.move(self._arm, 1 - share if closes else share)
 
-    # The wrench server's: one controller of ours does both.
-    startwrench, stopwrench, reset = startimp, stopimp, jointreset
+    # The wrench server's names.
+    stopwrench, reset = stopimp, jointreset
 
     def _state(self) -> dict[str, Any]:
         return state_to_json(self._guard.station.read())["arms"][self._arm]

@@ -11,8 +11,8 @@ from typing import Any
 import flask
 
 from hilserl_envs.errors import ActionError, CameraError, HilserlError
+from hilserl_envs.json_values import check_number
 from hilserl_envs.recording.image_codec import image_codec
-from hilserl_envs.wire import check_number
 from robot_servers.guard import Guard
 from robot_servers.limits import Refusal
 
