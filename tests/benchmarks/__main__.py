@@ -14,11 +14,13 @@ from tests.benchmarks import (
     law_overhead,
     learning,
     peer,
+    physics,
     recording,
     rendering,
     round_trip,
     run_memory,
     soak,
+    timestep,
     vector,
 )
 
@@ -32,11 +34,13 @@ BENCHMARKS = {
     "learning": learning,
     "peer": peer,
     "contact": contact,
+    "physics": physics,
     "round_trip": round_trip,
     "soak": soak,
     "run_memory": run_memory,
+    "timestep": timestep,
 }
-LONG = ("soak", "run_memory")  # some minutes: only where it is named
+LONG = ("soak", "run_memory", "timestep")  # some minutes: only where it is named
 
 
 def main(names: list[str]) -> int:
