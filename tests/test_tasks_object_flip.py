@@ -10,7 +10,8 @@ from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.kinematics import PANDA
 from hilserl_envs.poses import compose, displacement, rotvec_to_quat
 from hilserl_envs.robot import FakeRobot
-from hilserl_envs.tasks.object_flip import EGG, PAN, ObjectFlip, egg_in_pan, turned_over
+from hilserl_envs.safety import WorkspaceBox
+from hilserl_envs.tasks.object_flip import EGG, PAN, ObjectFlip, egg_in_pan, lies_turned_over
 from hilserl_envs.tasks.task import Task
 from hilserl_envs.twin.props.eggs import SKIN
 from robot_servers.limits import GuardSettings
@@ -47,7 +48,9 @@ def watched(env: FrankaEnv, seed: int, looks: int = 20, steps: int = 100) -> dic
     """An expert's episode, its contacts, speeds and heights looked at all along."""
     env.reset(seed=seed)
     scene, wait = env.robot.scene, env.robot.wait
-    seen = {"depth": 0.0, "speed": 0.0, "height": 0.0, "steps": 0}
+    setup = env.task.arms["arm"]
+    box = WorkspaceBox(setup.limits, np.array(setup.reset_pose[3:]))
+    seen = {"depth": 0.0, "speed": 0.0, "height": 0.0, "inside": True, "steps": 0}
 
     def look(seconds: float) -> None:
         for _ in range(looks):
@@ -55,6 +58,7 @@ def watched(env: FrankaEnv, seed: int, looks: int = 20, steps: int = 100) -> dic
             seen["depth"] = max([seen["depth"], *(-scene.data.contact.dist)])
             seen["speed"] = max(seen["speed"], np.max(np.abs(scene.physics.arms[0].dq) / JOINT_SPEEDS))
             seen["height"] = max(seen["height"], egg_in_pan(scene)[2])
+            seen["inside"] &= box.contains(scene.pose("tcp"))
 
     expert, over = env.task.expert(np.random.default_rng(seed)), False
     env.robot.wait = look
@@ -100,7 +104,7 @@ def test_the_egg_starts_anywhere_near_the_middle_at_any_heading(env):
         egg = egg_in_pan(env.robot.scene)
         places.append(egg[:2])
         headings.append(2 * math.atan2(egg[5], egg[6]))
-        assert egg[2] == pytest.approx(EGG.thickness / 2) and not turned_over(env.robot.scene)
+        assert egg[2] == pytest.approx(EGG.thickness / 2) and not lies_turned_over(env.robot.scene)
     distances = np.linalg.norm(places, axis=1)
     assert 0.8 * env.task.egg_range < distances.max() <= env.task.egg_range
     assert np.ptp(np.cos(headings)) > 1.5 and np.ptp(np.sin(headings)) > 1.5
@@ -118,7 +122,7 @@ def test_it_lies_on_either_side(env):
         env.reset(seed=0)
         put_egg(env, (0.01, 0.0, 0.012), quat)
         env.robot.scene.settle(0.6)
-        assert env.task.lies_still(env.robot.scene) and turned_over(env.robot.scene) == over
+        assert env.task.still(env.robot.scene) and lies_turned_over(env.robot.scene) == over
 
 
 # Success and failure
@@ -207,16 +211,15 @@ def test_the_expert_tosses_it_over_within_what_the_arm_and_the_contacts_allow(en
         seen = watched(env, seed)
         assert seen["is_success"], seed
         assert seen["height"] > EGG.radius, "it flies: over its own edge it cannot turn lower"
-        assert seen["speed"] < 1.0 and seen["depth"] < 0.0003, seen
+        assert seen["inside"] and seen["speed"] < 1.0 and seen["depth"] < 0.0003, seen
 
 
 def test_the_expert_tries_again(env):
     env.reset(seed=1)
-    expert, tossed, over = env.task.expert(np.random.default_rng(1)), 0, False
-    for _ in range(100):
+    expert = env.task.expert(np.random.default_rng(1))
+    for step in range(100):
         action = expert(env.robot_state, env.robot.scene)
-        tossed += 1
-        *_, over, _, info = env.step(action * (tossed > 3))  # nothing happens at first
+        *_, over, _, info = env.step(action if step >= len(expert.TOSS) else NOTHING)
         if over:
             break
     assert info["is_success"]
@@ -239,7 +242,7 @@ def test_a_reset_motion_keeps_an_egg_in_the_pan_until_it_is_put_back(monkeypatch
     observation, info = env.reset()
     (in_motion, egg), *_ = found
     assert in_motion and PAN.holds(egg[:3])
-    assert not info["is_success"] and not turned_over(env.robot.scene)
+    assert not info["is_success"] and not lies_turned_over(env.robot.scene)
     reset_pose = np.array(env.task.arms["arm"].reset_pose)
     left = displacement(observation["state"]["tcp_pose"].astype(float), reset_pose)
     assert np.linalg.norm(left[:3]) < 0.012 and np.linalg.norm(left[3:]) < 0.06
