@@ -14,7 +14,7 @@ from hilserl_envs.twin.shapes import SCENE_BIT
 EDGE_SPHERES = 12  # around the white
 # Contact begins this far [m] off the surface: a thing that falls moves 1.5 mm between two looks at
 # it, and would be as deep in before it met anything. Like soft skin it hardly resists at first;
-# near the surface it stops the egg, without a bounce. Where it lies, 0.5 mm of it are left.
+# near the surface it stops the egg, without a bounce. Where it lies, 0.6 mm of it are left.
 SKIN = 0.002
 RESISTANCE = (0.002, 0.001)  # to spinning and, of the yolk, to rolling, as arms of the contact's force [m]
 
