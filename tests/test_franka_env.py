@@ -87,7 +87,8 @@ def test_the_observation_holds_what_was_asked_for(made):
     task, obs = made.unwrapped.task, made.spec.kwargs["obs"]
     prefixes = [key_prefix(arm, task.arms) for arm in task.arms]
     measured = [f"{prefix}{key}" for prefix in prefixes for key in task.state_keys]
-    privileged = [f"{prefix}{name}_pose" for prefix in prefixes for name in task.objects]
+    poses = [f"{prefix}{name}_pose" for prefix in prefixes for name in task.objects]
+    privileged = [*poses, *task.measures]
     assert list(observation["state"]) == [*measured, *(privileged if obs != "pixels" else [])]
     assert list(observation.get("images", {})) == (list(task.cameras) if obs != "state" else [])
 

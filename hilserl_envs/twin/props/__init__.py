@@ -5,6 +5,8 @@ from hilserl_envs.twin.props.belt import Belt, add_belt, lay_belt, winding
 from hilserl_envs.twin.props.blocks import add_block
 from hilserl_envs.twin.props.boards import add_board
 from hilserl_envs.twin.props.cards import LATCH_OPEN, Card, Notch, Slot, add_card, add_slot
+from hilserl_envs.twin.props.eggs import Egg, add_egg
+from hilserl_envs.twin.props.pans import Pan, add_pan
 from hilserl_envs.twin.props.plugs import Plug, Port, add_plug, add_port
 from hilserl_envs.twin.props.pulleys import Drive, Pulley, add_drive
 from hilserl_envs.twin.props.sockets import Socket
@@ -16,8 +18,10 @@ __all__ = [
     "Belt",
     "Card",
     "Drive",
+    "Egg",
     "LATCH_OPEN",
     "Notch",
+    "Pan",
     "Plug",
     "Port",
     "Pulley",
@@ -30,6 +34,8 @@ __all__ = [
     "add_board",
     "add_card",
     "add_drive",
+    "add_egg",
+    "add_pan",
     "add_plug",
     "add_port",
     "add_slot",
