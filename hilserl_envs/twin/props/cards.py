@@ -13,8 +13,8 @@ import numpy as np
 
 from hilserl_envs.twin.props.looks import CHIP, CIRCUIT_GREEN, GOLD, IVORY, PLASTIC
 from hilserl_envs.twin.props.sockets import Ridge, Socket, add_socket
-from hilserl_envs.twin.props.solids import BOX, CAPSULE, FIRM_GRIP, GRIPPABLE, PART, SEEN, UNSEEN
-from hilserl_envs.twin.shapes import ARM_BITS, STIFF_CONTACT
+from hilserl_envs.twin.props.solids import BOX, CAPSULE, FIRM, FIRM_GRIP, GRIPPABLE, PART, SEEN, UNSEEN
+from hilserl_envs.twin.shapes import ARM_BITS
 
 LATCH_OPEN = 0.5  # [rad]
 FOOT_RADIUS = 0.0008  # of a latch's foot [m]
@@ -148,12 +148,11 @@ def _add_latch(spec, socket, name, card, slot, half_length, sign) -> None:
     hinge_height, hinge_out, foot_in = 0.006, 0.006, 0.003
     hook_radius = 0.8 * card.notch.depth
     reach = slot.floor + card.edge_height + card.notch.size / 2 - hinge_height
-    firm = {"solref": STIFF_CONTACT["solref"], "solimp": FIRM_GRIP["solimp"]}  # or it sinks by its own weight
     lever = socket.add_body(name=name, pos=[sign * (half_length + hinge_out), 0, hinge_height])
     lever.add_joint(
         name=name, axis=[0, sign, 0], range=[0, LATCH_OPEN], limited=True, frictionloss=slot.latch_friction,
-        damping=[1e-4, 0, 0], armature=1e-6, solref_limit=firm["solref"], solimp_limit=firm["solimp"],
-        solref_friction=firm["solref"], solimp_friction=firm["solimp"],
+        damping=[1e-4, 0, 0], armature=1e-6, solref_limit=FIRM["solref"], solimp_limit=FIRM["solimp"],
+        solref_friction=FIRM["solref"], solimp_friction=FIRM["solimp"],
     )  # fmt: skip
     # Shut, the foot is flush with the floor: a seated card keeps it down.
     foot = [-sign * (hinge_out + foot_in), 0, slot.floor - FOOT_RADIUS - hinge_height]

@@ -13,7 +13,7 @@ import numpy as np
 
 from hilserl_envs.poses import xyzw_to_wxyz
 from hilserl_envs.twin.props.looks import ALUMINIUM, ANODISED, CHIP, METAL, PLASTIC, SIGNAL_ORANGE
-from hilserl_envs.twin.props.solids import BOX, CYLINDER, SEEN, SOLID
+from hilserl_envs.twin.props.solids import BOX, CYLINDER, FIRM, SEEN, SOLID
 from hilserl_envs.twin.shapes import STIFF_CONTACT
 
 PLATE_HALF_SIZE = (0.135, 0.07, 0.005)
@@ -157,7 +157,7 @@ def _add_handle(slider: mujoco.MjsBody, name: str, drive: Drive, low: float) -> 
     )  # fmt: skip
     slider.add_geom(
         name=f"{name}_handle", type=BOX, pos=[middle, 0, low + half_height], rgba=SIGNAL_ORANGE, mass=0.04,
-        size=[half_thickness, drive.handle_half_width, half_height], **SOLID,
+        size=[half_thickness, drive.handle_half_width, half_height], **SOLID | FIRM, priority=1,
     )  # fmt: skip
     slider.add_site(
         name=f"{name}_handle", pos=[drive.handle_offset, 0, (low + drive.handle_top) / 2],

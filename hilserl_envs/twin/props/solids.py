@@ -22,6 +22,8 @@ GRIPPABLE = {"friction": BLOCK_FRICTION, "condim": 4}
 # way by 0.1 mm under full force: were it 1, a knock could lift them off for one step, in
 # which the unopposed servo drives them in by 0.6 mm.
 FIRM_GRIP = {"solref": (0.002, 10.0), "solimp": (0.9995, 0.9999, 0.0005, 0.5, 2.0)}
+# Of a part that is pushed, not held: it hardly gives way, and a knock does not lift it off.
+FIRM = {"solref": STIFF_CONTACT["solref"], "solimp": FIRM_GRIP["solimp"]}
 
 
 def beside_gap(x: float = 0.0, y: float = 0.0) -> dict:
