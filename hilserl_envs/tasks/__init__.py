@@ -9,6 +9,7 @@ import gymnasium
 
 from hilserl_envs.errors import ConfigError, check_name
 from hilserl_envs.named import load_named
+from hilserl_envs.tasks.jenga_whip import JengaWhip
 from hilserl_envs.tasks.object_handover import ObjectHandover
 from hilserl_envs.tasks.pick_cube import PickCube
 from hilserl_envs.tasks.ram_insertion import RamInsertion
@@ -91,5 +92,6 @@ for _task in (
     UsbPickupInsertion,
     TimingBelt,
     ObjectHandover,
+    JengaWhip,
 ):
     register(_task)
