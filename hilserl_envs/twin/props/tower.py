@@ -10,10 +10,11 @@ import numpy as np
 from hilserl_envs.poses import compose, rotvec_to_quat
 from hilserl_envs.twin.props.solids import BOX, SOLID
 
-# Softer than that of parts which have to fit: blocks sink 0.06 mm into each other under the
-# whole tower. Stiffer, a tower that was hit rattles on for seconds, and rattling costs several
-# times as much to compute as standing.
-WOOD_CONTACT = {"solref": (0.005, 1.0), "solimp": (0.9, 0.9, 0.001, 0.5, 2.0)}
+# Softer than that of parts which have to fit, and overdamped: blocks sink 0.06 mm into each
+# other under the whole tower, and one that was hit is at rest again after 0.2 s. Stiffer, or
+# damped less, it rattles on for seconds, and rattling costs several times as much to compute as
+# standing.
+WOOD_CONTACT = {"solref": (0.0025, 2.0), "solimp": (0.9, 0.9, 0.001, 0.5, 2.0)}
 ASLEEP = 1e-3  # speed [m/s] below which blocks that touch fall asleep together
 WOODS = ((0.86, 0.70, 0.48, 1), (0.80, 0.63, 0.41, 1), (0.90, 0.76, 0.55, 1))
 
@@ -56,8 +57,10 @@ class Tower:
 def add_tower(spec: mujoco.MjSpec, name: str, tower: Tower, painted: str, paint: tuple) -> None:
     """Add its blocks: one of that name and colour, the others plain, see `block_names`.
 
-    A tower that stands falls asleep: it costs nothing until something touches it.
+    A tower that stands falls asleep: it costs nothing until something touches it. With friction
+    pyramids it does so sooner than with cones.
     """
+    spec.option.cone, spec.option.impratio = mujoco.mjtCone.mjCONE_PYRAMIDAL, 1.0
     spec.option.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE
     spec.option.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
     spec.option.enableflags |= mujoco.mjtEnableBit.mjENBL_SLEEP
