@@ -53,7 +53,6 @@ class Whip:
     impact_damping: float
     friction: float
 
-
     @property
     def total_mass(self) -> float:
         """All that whoever holds it carries [kg]."""
@@ -114,7 +113,9 @@ def hang_whip(scene, name: str, whip: Whip, pose: np.ndarray) -> None:
 def whip_motion(scene, name: str, whip: Whip) -> np.ndarray:
     """Position and velocity in the world of the weight, then of the cord's middle (12,) [m], [m/s]."""
     bodies = (scene.model.body(part).id for part in (f"{name}_tip", f"{name}_{whip.links // 2}"))
-    return np.concatenate([part for body in bodies for part in (scene.data.xpos[body], _velocity(scene, body))])
+    return np.concatenate(
+        [part for body in bodies for part in (scene.data.xpos[body], _velocity(scene, body))]
+    )
 
 
 def _velocity(scene, body: int) -> np.ndarray:
