@@ -103,7 +103,7 @@ def add_whip(spec: mujoco.MjSpec, name: str, whip: Whip) -> mujoco.MjsBody:
 
 
 def hang_whip(scene, name: str, whip: Whip, pose: np.ndarray) -> None:
-    """Hold the stick at a pose (7,) in the world, its cord straight and still. Call `scene.refresh` when done."""
+    """Hold the stick at a pose (7,) in the world, its cord hanging still. Call `scene.refresh` after."""
     scene.place(name, pose)
     for number in range(whip.links):
         for joint in _joints(name, number):
