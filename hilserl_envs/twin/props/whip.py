@@ -14,7 +14,9 @@ from hilserl_envs.twin.shapes import SCENE_BIT
 SPHERE = mujoco.mjtGeom.mjGEOM_SPHERE
 _MEETS = {"contype": 0, "conaffinity": SCENE_BIT}  # the scene, but neither itself nor the arm
 _BEND = 1.0  # of a joint, at most [rad]: tighter, its two axes would near each other
-_ARMATURE = 1e-6  # of a joint [kg m^2]: of a link's turning about itself, which has next to no inertia
+# Of a joint [kg m^2]. A link has next to no inertia about its own axis; without, and with less
+# than a damping of 5e-4 Nms/rad, a cord that is thrown about wildly gains energy from nowhere.
+_ARMATURE = 5e-6
 _BEHIND_HAND = 0.03  # how far the stick reaches behind where it is held [m]
 
 
@@ -120,7 +122,7 @@ def whip_motion(scene, name: str, whip: Whip) -> np.ndarray:
 
 def _velocity(scene, body: int) -> np.ndarray:
     six = np.empty(6)  # turning, then moving
-    mujoco.mj_objectVelocity(scene.model, scene.data, mujoco.mjtObj.mjOBJ_BODY, body, six, 0)
+    mujoco.mj_objectVelocity(scene.model, scene.data, mujoco.mjtObj.mjOBJ_XBODY, body, six, 0)
     return six[3:]
 
 
