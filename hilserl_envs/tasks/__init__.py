@@ -9,6 +9,7 @@ import gymnasium
 
 from hilserl_envs.errors import ConfigError, check_name
 from hilserl_envs.named import load_named
+from hilserl_envs.tasks.jenga_whip import JengaWhip
 from hilserl_envs.tasks.object_flip import ObjectFlip
 from hilserl_envs.tasks.object_handover import ObjectHandover
 from hilserl_envs.tasks.pick_cube import PickCube
@@ -93,5 +94,6 @@ for _task in (
     TimingBelt,
     ObjectHandover,
     ObjectFlip,
+    JengaWhip,
 ):
     register(_task)

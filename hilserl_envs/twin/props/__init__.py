@@ -11,7 +11,9 @@ from hilserl_envs.twin.props.plugs import Plug, Port, add_plug, add_port
 from hilserl_envs.twin.props.pulleys import Drive, Pulley, add_drive
 from hilserl_envs.twin.props.sockets import Socket
 from hilserl_envs.twin.props.tools import weld_to_hand
+from hilserl_envs.twin.props.tower import Tower, add_tower, block_names, stack_tower, stacked
 from hilserl_envs.twin.props.trays import Tray, add_tray
+from hilserl_envs.twin.props.whip import Whip, add_whip, hang_whip, whip_motion
 
 __all__ = [
     "Bar",
@@ -27,7 +29,9 @@ __all__ = [
     "Pulley",
     "Slot",
     "Socket",
+    "Tower",
     "Tray",
+    "Whip",
     "add_bar",
     "add_belt",
     "add_block",
@@ -39,8 +43,15 @@ __all__ = [
     "add_plug",
     "add_port",
     "add_slot",
+    "add_tower",
     "add_tray",
+    "add_whip",
+    "block_names",
+    "hang_whip",
     "lay_belt",
+    "stack_tower",
+    "stacked",
     "weld_to_hand",
+    "whip_motion",
     "winding",
 ]

@@ -1,0 +1,228 @@
+"""The tower, the whip, and the task that brings them together."""
+
+import mujoco
+import numpy as np
+import pytest
+
+import hilserl_envs
+from hilserl_envs.errors import ConfigError
+from hilserl_envs.franka_env import FrankaEnv
+from hilserl_envs.tasks import jenga_whip
+from hilserl_envs.tasks.jenga_whip import LEVELS, MIDDLE, TOWER, WHIP, fallen, knocked_out, target_level
+from hilserl_envs.twin.props import block_names, stacked, whip_motion
+
+IDLE = np.zeros(3)
+NAMES = block_names("tower", TOWER, "target")
+
+
+@pytest.fixture(scope="module")
+def env():
+    env = FrankaEnv("JengaWhip", obs="state")
+    yield env
+    env.close()
+
+
+def blocks(scene) -> np.ndarray:
+    """Positions (54, 3) of the blocks, the painted one's first."""
+    return np.array([scene.pose(name)[:3] for name in NAMES])
+
+
+def overlaps(scene) -> list[float]:
+    """Of each contact: how deep the two are in each other [m]."""
+    return [-contact.dist for contact in scene.data.contact]
+
+
+def played(env, seed: int) -> tuple[dict, list[float]]:
+    """The expert's episode: the last info, and the speed of the weight [m/s] every 5 ms."""
+    env.reset(seed=seed)
+    scene, expert, speeds = env.robot.scene, env.task.expert(np.random.default_rng(seed)), []
+    wait = env.robot.wait
+
+    def watched(seconds):
+        for _ in range(20):
+            wait(seconds / 20)
+            speeds.append(float(np.linalg.norm(whip_motion(scene, "whip", WHIP)[3:6])))
+
+    env.robot.wait = watched
+    try:
+        for _ in range(env.task.horizon):
+            *_, terminated, truncated, info = env.step(expert(env.robot_state, scene))
+    finally:
+        env.robot.wait = wait
+    assert terminated and not truncated
+    return info, speeds
+
+
+# The tower
+
+
+def test_each_level_lies_across_the_one_below():
+    assert len(set(TOWER.places)) == 54
+    for level, column in TOWER.places:
+        pose = TOWER.place(level, column)
+        assert pose[2] == pytest.approx((level + 0.5) * TOWER.block[2])
+        across, along = (0, 1) if level % 2 else (1, 0)
+        assert pose[along] == 0.0
+        assert abs(pose[across]) == pytest.approx(abs(column - MIDDLE) * (TOWER.block[1] + TOWER.gap))
+
+
+def test_the_painted_block_takes_the_place_of_another():
+    order = stacked(TOWER, (12, MIDDLE))
+    assert order[0] == (12, MIDDLE) and sorted(order) == TOWER.places
+
+
+def test_a_tower_stands_still_asleep_and_awake(env):
+    env.reset(seed=0)
+    scene = env.robot.scene
+    before = blocks(scene)
+    assert scene.data.ntree_awake == 2  # arm and whip
+    env.robot.wait(10.0)
+    np.testing.assert_array_equal(blocks(scene), before)
+    scene.model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_SLEEP)
+    try:
+        scene.settle(0.1)
+        assert scene.data.ntree_awake == 56
+        awake = blocks(scene)
+        scene.settle(0.5)
+        np.testing.assert_allclose(blocks(scene), awake, atol=2e-6)
+        np.testing.assert_allclose(awake, before, atol=2e-5)
+        assert max(overlaps(scene)) < 3e-4
+    finally:
+        scene.model.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_SLEEP)
+
+
+def test_the_block_to_hit_differs_and_so_does_how_the_tower_stands(env):
+    levels, places = set(), []
+    for seed in range(8):
+        env.reset(seed=seed)
+        scene = env.robot.scene
+        levels.add(target_level(scene))
+        places.append(scene.pose("place")[:2])
+        np.testing.assert_allclose(scene.pose("target")[:3], scene.pose("place")[:3], atol=1e-3)
+        assert fallen(scene) == 0 and not knocked_out(scene)
+    assert levels == set(LEVELS) and max(levels) < TOWER.levels - 1
+    off = np.abs(np.array(places) - jenga_whip.TOWER_POSE[:2])
+    assert (off <= np.array(env.task.shift) + 1e-9).all() and (np.ptp(places, axis=0) > 0.001).all()
+
+
+# The whip
+
+
+def test_the_arm_carries_the_whip_without_sagging(env):
+    env.reset(seed=0)
+    for _ in range(5):
+        env.step(IDLE)
+    scene, arm = env.robot.scene, env.robot_state.arms["arm"]
+    np.testing.assert_allclose(arm.tcp_pose[:3], jenga_whip.START, atol=0.002)
+    under = scene.pose("whip_tip")[:3] - scene.pose("whip")[:3]
+    np.testing.assert_allclose(under, [WHIP.stick, 0.0, -WHIP.cord], atol=0.003)
+
+
+def test_its_motion_is_what_its_positions_say(env):
+    env.reset(seed=0)
+    scene = env.robot.scene
+    for _ in range(5):
+        env.step(np.array([-0.8, 0.5, 0.3]))
+    before = whip_motion(scene, "whip", WHIP)
+    env.robot.wait(0.001)
+    after = whip_motion(scene, "whip", WHIP)
+    for start in (0, 6):
+        position, velocity = slice(start, start + 3), slice(start + 3, start + 6)
+        moved = (after[position] - before[position]) / 0.001
+        np.testing.assert_allclose(moved, after[velocity], atol=0.05)
+        assert np.linalg.norm(after[velocity]) > 0.1
+
+
+# The task
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_expert_knocks_the_block_out(env, level):
+    successes = []
+    for seed in range(40):
+        env.reset(seed=seed)
+        if target_level(env.robot.scene) == level:
+            info, speeds = played(env, seed)
+            successes.append(info["is_success"])
+            assert max(speeds) > 2.5
+            assert fallen(env.robot.scene) <= 3
+        if len(successes) == 2:
+            break
+    assert any(successes)
+
+
+def test_only_the_painted_block_may_leave(env):
+    env.reset(seed=0)
+    scene, state = env.robot.scene, env.robot_state
+    aside = np.array([1.0, 0.3, 0.0075, 0, 0, 0, 1.0])
+    assert not env.task.succeeded(state, scene)
+    scene.place("target", aside)
+    scene.refresh()
+    assert env.task.succeeded(state, scene) and env.task.measure(scene)["fallen"] == 0
+    scene.place(NAMES[-1], aside + [0, 0.1, 0, 0, 0, 0, 0])
+    scene.refresh()
+    assert knocked_out(scene) and not env.task.succeeded(state, scene)
+    assert env.task.measure(scene)["fallen"] == 1
+
+
+def test_a_block_that_sticks_out_is_not_out(env):
+    env.reset(seed=0)
+    scene = env.robot.scene
+    scene.place("target", scene.pose("place") + [0.06, 0, 0, 0, 0, 0, 0])
+    scene.refresh()
+    assert not env.task.succeeded(env.robot_state, scene)
+
+
+def test_the_same_seed_is_the_same_hit_to_the_bit(env):
+    ends = []
+    for _ in range(2):
+        played(env, 3)
+        ends.append(env.robot.scene.data.qpos.copy())
+    np.testing.assert_array_equal(*ends)
+
+
+def test_without_a_scene_nobody_but_a_person_can_tell(env):
+    assert env.task.succeeded(env.robot_state, None) is False
+    with pytest.raises(ConfigError, match="only the twin knows"):
+        env.task.expert(np.random.default_rng(0))(env.robot_state, None)
+
+
+def test_reset_motions_withdraw_from_the_tower_and_stack_it_anew():
+    env = FrankaEnv("JengaWhip", obs="state", reset_mode="motion")
+    env.reset(seed=0)
+    for seed in (1, 2):
+        expert = env.task.expert(np.random.default_rng(seed))
+        for _ in range(12):  # the tower is hit, or about to be
+            env.step(expert(env.robot_state, env.robot.scene))
+        env.reset(seed=seed)
+        scene = env.robot.scene
+        assert fallen(scene) == 0 and not knocked_out(scene)
+        off = env.robot_state.arms["arm"].tcp_pose[:3] - jenga_whip.START
+        assert np.abs(off).max() < 0.012
+        under = scene.pose("whip_tip")[:3] - scene.pose("whip")[:3]
+        assert np.linalg.norm(under[:2] - [WHIP.stick, 0]) < 0.05
+    path = env.task.reset_path(env.robot_state, {"arm": np.array([*jenga_whip.START, 1, 0, 0, 0.0])})
+    assert path[0]["arm"][0] < jenga_whip.START[0] and path[-1]["arm"][2] == jenga_whip.START[2]
+    env.close()
+
+
+def test_random_actions_neither_succeed_nor_diverge(env):
+    rng = np.random.default_rng(0)
+    for seed in range(3):
+        env.reset(seed=seed)
+        for _ in range(env.task.horizon):
+            observation, *_, info = env.step(rng.uniform(-1, 1, 3))
+        assert not info["is_success"]
+        assert all(np.isfinite(value).all() for value in observation["state"].values())
+
+
+def test_the_expert_acts_through_the_standard_stack():
+    env = hilserl_envs.make_env("JengaWhip", device="expert", obs="state")
+    assert env.action_space.shape == (3,)
+    env.reset(seed=3)
+    steps, over = 0, False
+    while not over:
+        *_, terminated, truncated, info = env.step(IDLE)
+        steps, over = steps + 1, terminated or truncated
+    assert steps == 20 and info["intervene_action"].shape == (3,)
+    env.close()
