@@ -16,6 +16,7 @@ from hilserl_envs.impedance import Compliance
 from hilserl_envs.json_values import check_number
 from hilserl_envs.kinematics import ARM_MODELS, forward_kinematics
 from hilserl_envs.poses import displacement, quat_normalize
+from hilserl_envs.tasks.task import Task
 
 MAX_LOAD, MAX_LOAD_OFFSET = 3.0, 0.5  # what an arm carries by its data sheet [kg]; [m]
 _JOINT_STRIDE = 0.05  # between the places of a joint motion that are looked at [rad]
@@ -48,8 +49,8 @@ class GuardSettings:
 
     The default box is what a Panda reaches with its hand pointing down, but for some
     edges: from just above the table (with the TCP at 1 cm the finger tips clear it) to half
-    a metre over it; nearer than 25 cm the arm would fold onto its own base. All tasks'
-    boxes lie well inside.
+    a metre over it; nearer than 25 cm the arm would fold onto its own base. A task that needs more
+    is not served without it, see `check_task`.
 
     Args:
         box_low: corner of the box that commanded positions must lie in, xyz [m].
@@ -85,6 +86,33 @@ class GuardSettings:
                 "axis"
             )
         check_name(self.arm_model, ARM_MODELS, "arm_model")
+
+    def check_task(self, task: Task) -> None:
+        """Refuse a task whose arms would be held back, on the way or in force.
+
+        Raises:
+            ConfigError: says with which flags it can be served.
+        """
+        setups = task.arms.values()
+        low = np.min([self.box_low, *(setup.limits.low for setup in setups)], axis=0)
+        high = np.max([self.box_high, *(setup.limits.high for setup in setups)], axis=0)
+        dynamic = [setup for setup in setups if setup.wrench_axes]
+        wanted = {
+            "box_low": tuple(low.tolist()),
+            "box_high": tuple(high.tolist()),
+            "max_force": max([self.max_force, *(setup.force_scale for setup in dynamic)]),
+            "max_torque": max([self.max_torque, *(setup.torque_scale for setup in dynamic)]),
+        }
+        flags = [
+            f"--{name.replace('_', '-')} {' '.join(f'{x:g}' for x in np.atleast_1d(value))}"
+            for name, value in wanted.items()
+            if value != getattr(self, name)
+        ]
+        if flags:
+            raise ConfigError(
+                f"{type(task).__name__} takes its arm further, or pushes harder, than is let through; if "
+                f"that is safe where the robot stands, serve it with {' '.join(flags)}"
+            )
 
     def check_position(self, arm: str, position: np.ndarray) -> None:
         """Refuse a position (3,) of the TCP outside the box."""

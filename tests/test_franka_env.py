@@ -132,14 +132,15 @@ def test_other_seeds_and_unseeded_resets_differ(made):
     assert len({b"".join(array.tobytes() for array in arrays) for arrays in seen}) == 4
 
 
-def test_the_time_limit_truncates_and_never_terminates(made):
+def test_the_time_limit_truncates_and_terminates_only_where_the_end_is_judged(made):
     made.reset(seed=5)
-    hold = np.zeros(made.action_space.shape)
-    for step in range(1, made.unwrapped.task.horizon + 1):
+    task, hold = made.unwrapped.task, np.zeros(made.action_space.shape)
+    for step in range(1, task.horizon + 1):
         *_, terminated, truncated, info = made.step(hold)
-        assert not terminated and not info["is_success"]
-        assert truncated == (step == made.unwrapped.task.horizon)
-    assert made.spec.max_episode_steps == made.unwrapped.task.horizon
+        last = step == task.horizon
+        assert terminated == (last and task.judged_at_end) and not info["is_success"]
+        assert truncated == last
+    assert made.spec.max_episode_steps == task.horizon
 
 
 def test_info_tells_success_from_the_start(made):

@@ -57,6 +57,8 @@ class Serve(Command):
         check_address(self.host, token)
         model = "fr3" if self.robot == "libfranka" else "panda" if task is None else task.arm_model
         guard = dataclasses.replace(self.guard, arm_model=self.arm_model or model)
+        if task is not None:
+            guard.check_task(task)
         settings = dataclasses.replace(self.backend, task=task)
         server = open_server(self.robot, settings, guard, self.host, self.port, token)
         try:
