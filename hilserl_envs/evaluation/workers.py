@@ -6,8 +6,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
 import gymnasium
@@ -54,7 +54,7 @@ def evaluate(candidate: Candidate, seeds: Sequence[int], workers: int = 1) -> It
 def _side_by_side(candidate: Candidate, seeds: Sequence[int], workers: int) -> Iterator[Episode]:
     team: list[_Worker] = []
     try:
-        with _interrupts_ignored():
+        with _interrupts_held_back():
             team += [_Worker() for _ in range(workers)]
         for worker in team:
             worker.send(candidate)
@@ -134,13 +134,14 @@ def _work(connection: Connection) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Processes that start in here ignore Ctrl-C: it is for this one, which stops them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main one may change what a signal does
+def _interrupts_held_back() -> Iterator[None]:
+    """Processes that start in here never hear Ctrl-C; this one, which stops them, does so afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # else the first process starts it, and it lets signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
