@@ -191,7 +191,7 @@ def test_a_robot_server_lets_every_action_through():
     env.reset(seed=0)
     for action in (np.ones(3), -np.ones(3)):
         env.step(action)
-        guard.check_wrench("arm", robot.commands[-1]["arm"].wrench)
+        guard.check_wrench("arm", robot.commands[-1]["arm"].wrench, env.robot_state.arms["arm"].tcp_pose)
 
 
 def test_the_velocity_of_the_egg_is_along_the_bases_axes(env):
