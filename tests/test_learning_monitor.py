@@ -14,6 +14,7 @@ from hilserl_envs.learning.loops import Budget, run_in_turns
 from hilserl_envs.learning.monitor import Monitor, Progress
 from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.recording import EpisodeStore, EpisodeWriter
+from hilserl_envs.recording import appender as appender_module
 from hilserl_envs.recording import writer as writer_module
 from tests.learning_run import STEP_SECONDS, act, demonstrations, log, new_run, open_writer, settings
 
@@ -149,7 +150,7 @@ def clock(monkeypatch):
             return datetime.fromtimestamp(now[0], zone)
 
     monkeypatch.setattr(writer_module.time, "time", lambda: now[0])
-    monkeypatch.setattr(writer_module, "datetime", Dates)
+    monkeypatch.setattr(appender_module, "datetime", Dates)
     return now
 
 
