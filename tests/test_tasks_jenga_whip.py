@@ -13,11 +13,11 @@ from hilserl_envs.twin.props import block_names, stacked, whip_motion
 
 IDLE = np.zeros(3)
 NAMES = block_names("tower", TOWER, "target")
-HIT = ((12, 1), (14, 0), (16, 2))  # level, and a seed whose block is there
+HIT = ((10, 1), (12, 0), (14, 2))  # level, and a seed whose block is there
 # Fx and Fz, found by search: the fastest that was.
 FASTEST = (
-    (-1.0, 0.0), (-1.0, 0.2), (0.5, 1.0), (1.0, 0.4), (1.0, 0.0), (-0.1, -1.0), (-0.4, 0.1),
-    (0.7, 1.0), (0.5, 0.6),
+    (-0.9, 0.2), (-1.0, 0.3), (0.0, 0.9), (0.9, 0.9), (1.0, 0.0), (0.7, -1.0), (-1.0, -0.1),
+    (0.9, 0.5), (0.6, 0.8),
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def overlaps(scene) -> list[float]:
 
 
 def speeds_of_step(env, action) -> list[float]:
-    """Step; the speed of the weight [m/s] every 5 ms meanwhile."""
+    """Step; the speed of the ball [m/s] every 5 ms meanwhile."""
     scene, wait, speeds = env.robot.scene, env.robot.wait, []
 
     def watched(seconds):
@@ -76,7 +76,7 @@ def test_a_tower_stands_still_asleep_and_awake(env):
     scene = env.robot.scene
     before = blocks(scene)
     assert scene.data.ntree_awake == 2  # arm and whip
-    env.robot.wait(10.0)
+    env.robot.wait(60.0)
     np.testing.assert_array_equal(blocks(scene), before)
     scene.model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_SLEEP)
     try:
@@ -84,7 +84,7 @@ def test_a_tower_stands_still_asleep_and_awake(env):
         assert scene.data.ntree_awake == 56
         awake = blocks(scene)
         scene.settle(0.5)
-        np.testing.assert_allclose(blocks(scene), awake, atol=2e-6)
+        np.testing.assert_allclose(blocks(scene), awake, atol=1e-5)
         np.testing.assert_allclose(awake, before, atol=2e-5)
         assert max(overlaps(scene)) < 3e-4
     finally:
@@ -92,7 +92,7 @@ def test_a_tower_stands_still_asleep_and_awake(env):
 
 
 @pytest.mark.slow
-def test_a_tower_that_may_not_sleep_stands_for_a_minute(env):
+def test_a_tower_that_may_not_sleep_creeps_by_less_than_a_millimetre_a_minute(env):
     env.reset(seed=0)
     scene = env.robot.scene
     scene.model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_SLEEP)
@@ -100,8 +100,7 @@ def test_a_tower_that_may_not_sleep_stands_for_a_minute(env):
         scene.settle(0.1)
         before = blocks(scene)
         scene.settle(60.0)
-        drift = float(np.abs(blocks(scene) - before).max())
-        assert drift < 5e-5
+        assert np.abs(blocks(scene) - before).max() < 6e-4
     finally:
         scene.model.opt.enableflags |= int(mujoco.mjtEnableBit.mjENBL_SLEEP)
 
@@ -161,13 +160,51 @@ def test_the_expert_knocks_the_block_out(env, level, seed):
     *_, terminated, truncated, info = env.step(expert(env.robot_state, scene))
     assert (terminated, truncated, info["is_success"]) == (True, False, True)
     assert knocked_out(scene) and fallen(scene) == 0
-    assert max(speeds) > (2.5 if level < max(LEVELS) else 1.4)
+    assert max(speeds) > 2.5
 
 
 def test_the_wrench_is_strong_enough_for_four_metres_a_second(env):
     env.reset(seed=HIT[0][1])
     fastest = max(max(speeds_of_step(env, np.array([*force, 0.0]))) for force in FASTEST)
     assert 4.0 < fastest < 4.5
+
+
+def test_how_fast_the_block_leaves_does_not_hang_on_the_timestep():
+    speeds = []
+    for timestep in (0.001, 0.0005):
+        env = FrankaEnv("JengaWhip", obs="state", timestep=timestep)
+        env.reset(seed=HIT[1][1])
+        scene, expert = env.robot.scene, env.task.expert(np.random.default_rng(0))
+        block, wait, fastest = scene.model.joint("target").dofadr[0], env.robot.wait, 0.0
+
+        def watched(seconds, scene=scene, block=block, wait=wait):
+            nonlocal fastest
+            for _ in range(100):
+                wait(seconds / 100)
+                fastest = max(fastest, scene.data.qvel[block])
+
+        env.robot.wait = watched
+        for _ in range(11):
+            env.step(expert(env.robot_state, scene))
+        env.close()
+        speeds.append(fastest)
+    assert min(speeds) > 1.5 and speeds[0] == pytest.approx(speeds[1], rel=0.12)
+
+
+def test_felt_stops_what_falls_on_it(env):
+    env.reset(seed=0)
+    scene, block = env.robot.scene, env.robot.scene.model.joint("target").dofadr[0]
+    scene.place("target", np.array([0.75, 0.1, 0.25, 0, 0.3, 0, 0.954]))
+    scene.data.qvel[block] = 2.0
+    scene.refresh()
+    deepest = 0.0
+    for _ in range(800):
+        env.robot.wait(0.001)
+        deepest = max([deepest, *overlaps(scene)])
+    speed = np.linalg.norm(scene.data.qvel[block : block + 3])
+    x, _, z = scene.pose("target")[:3]
+    assert deepest < 3e-4 and speed < 0.05
+    assert 0.9 < x < 0.99 and z < 0.03
 
 
 def test_only_the_painted_block_may_leave(env):

@@ -3,15 +3,15 @@
 Numbers of the paper: one arm that is driven by Fx, Fz and tau_z as a feed-forward wrench,
 20 steps of which every episode has all, joint positions and velocities in the observation,
 judged by a person at the end. Ours: the rest. Blocks are those of the game (75 x 25 x 15 mm,
-20 g); the whip is a stick across the fingers with 30 cm of rubber cord and a weight of
-tungsten in a soft skin, 22 g.
+20 g); the whip is a stick across the fingers with 30 cm of thin cord and a ball of rubber
+that is filled with tungsten, 25 g. A mat with a wall of felt catches what falls.
 
 The equilibrium stays where the episode started. Fx swings the whip back and forth, Fz
 lifts it to the height of the block, tau_z turns the stick to one side. The block is the
-middle one of a level that lies along the swing, under at least one other level: it leaves
+middle one of a level that lies along the swing, under at least three others: it leaves
 through the far side, 54 mm of it against the friction of what lies on it. Too slow, and it
-sticks out; too high or too low, and the weight takes the level above or below along. Which
-block it is, a policy sees: it is the red one.
+sticks out; 2 mm too high or too low, and the ball takes the level above or below along.
+Which block it is, a policy sees: it is the red one.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from hilserl_envs.twin.hand import FINGER_TRAVEL
 from hilserl_envs.twin.props import (
     Tower,
     Whip,
+    add_mat,
     add_tower,
     add_whip,
     block_names,
@@ -47,14 +48,15 @@ from hilserl_envs.twin.props import (
 
 TOWER = Tower(levels=18, block=(0.075, 0.025, 0.015), mass=0.020, gap=0.0005, friction=0.20)
 WHIP = Whip(
-    stick=0.14, stick_radius=0.006, stick_mass=0.030, cord=0.30, links=6, cord_radius=0.002, cord_mass=0.006,
-    stiffness=2e-3, damping=5e-4, radius=0.008, mass=0.025, skin=0.0045, impact_time=0.0043,
-    impact_damping=0.30, friction=0.3,
+    stick=0.14, stick_radius=0.006, stick_mass=0.030, cord=0.30, links=6, cord_radius=0.0015, cord_mass=0.002,
+    stiffness=2e-3, damping=5e-4, radius=0.008, mass=0.025, skin=0.0065, impact_time=0.0088,
+    impact_damping=0.20, friction=0.3,
 )  # fmt: skip
+MAT = {"low": (0.40, -0.40), "high": (0.99, 0.40), "felt": 0.006, "wall": 0.20}  # catches what falls
 TOWER_POSE = (0.64, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
-LEVELS = (12, 14, 16)  # that the painted block can be in, of 0 to 17
+LEVELS = (10, 12, 14)  # of 0 to 17; whoever hits level 16 takes the one that lies on it along
 MIDDLE = 1  # its column
-START = (0.30, 0.0, 0.53)  # of the TCP: the weight hangs 16 cm in front of the tower [m]
+START = (0.30, 0.0, 0.53)  # of the TCP: the ball hangs 16 cm in front of the tower [m]
 WHIP_IN_HAND = np.array([0.0, 0.0, PANDA.tcp_offset, 0.0, 0.0, 0.0, 1.0])
 RED = (0.80, 0.10, 0.09, 1)
 SETTLE_TIME = 0.2  # until a new tower sleeps [s]
@@ -88,7 +90,7 @@ class JengaWhip(Task):
     """Settings of the task.
 
     Objects of the privileged state: the painted block `target`, and `place`, where it was put.
-    Measures: `whip` (12,), position and velocity of the weight, then of the cord's middle, in
+    Measures: `whip` (12,), position and velocity of the ball, then of the cord's middle, in
     the world, which is the arm's base frame here [m], [m/s]; `fallen` (1,), how many of the other
     blocks stand no more.
 
@@ -119,6 +121,7 @@ class JengaWhip(Task):
 
     def build(self, spec: mujoco.MjSpec) -> None:
         add_tower(spec, "tower", TOWER, "target", RED)
+        add_mat(spec, "mat", hole=(*TOWER_POSE[:2], 0.055), **MAT)
         weld_to_hand(spec, add_whip(spec, "whip", WHIP), WHIP_IN_HAND)
         spec.worldbody.add_body(name="place", mocap=True)
 
@@ -180,11 +183,22 @@ class _Expert:
     Needs the scene: it looks at where the block is.
     """
 
-    # Fx and Fz, step by step, until the weight arrives: by the cross-entropy method without a
-    # tower, so that it arrives level with the block's middle, going straight ahead while the
-    # hand neither rises nor sinks, at no more than 0.93 of any joint's speed limit; as fast as
-    # that allows at level 12, at 2.65 and 1.6 m/s above, where faster takes more along.
+    # Fx and Fz, step by step, until the ball arrives: by the cross-entropy method without a
+    # tower, so that it arrives level with the block's middle, going straight ahead at 2.6 to
+    # 2.75 m/s while the hand neither rises nor sinks, at no more than 0.93 of any joint's speed
+    # limit. What follows holds the whip back, or it would swing into the tower once more.
     SWINGS = {
+        10: (
+            (-0.94, -0.31),
+            (-0.97, 0.41),
+            (0.09, 0.97),
+            (0.81, 0.19),
+            (0.81, 0.37),
+            (0.39, -0.94),
+            (-0.04, 0.6),
+            (0.89, -0.034),
+            (0.58, -0.524),
+        ),
         12: (
             (-1.0, -0.07),
             (-0.95, 0.15),
@@ -197,31 +211,20 @@ class _Expert:
             (0.1, -0.17),
         ),
         14: (
-            (-1.0, 0.264),
-            (-1.0, 0.124),
-            (0.11, 0.914),
-            (0.98, 0.524),
-            (0.46, 0.644),
-            (0.55, -0.796),
-            (0.01, 1.0),
-            (1.0, 0.294),
-            (-0.21, -0.026),
-        ),
-        16: (
-            (-0.518, 0.97),
-            (-0.479, -0.36),
-            (-0.41, 0.97),
-            (0.723, 0.12),
-            (0.498, 0.65),
-            (0.322, -0.46),
-            (0.342, 0.98),
-            (0.977, 0.23),
-            (-0.352, 0.14),
+            (-1.0, 0.36),
+            (-0.98, -0.04),
+            (0.16, 1.0),
+            (0.87, 0.66),
+            (0.51, 0.61),
+            (0.42, -0.91),
+            (0.06, 1.0),
+            (0.95, 0.37),
+            (-0.36, -0.05),
         ),
     }
-    WITHDRAW = ((-1.0, -0.3), (-0.6, 0.0), (-0.3, 0.0))  # what follows
-    AIM = 30.0  # tau_z that moves the weight sideways, of an action of 1 [1/m]
-    STRAY = 0.002  # how far to the side the weight goes by itself [m]
+    WITHDRAW = ((-1.0, -0.3), (-0.6, 0.0))  # the last to the end
+    AIM = 30.0  # tau_z that moves the ball sideways, of an action of 1 [1/m]
+    STRAY = 0.002  # how far to the side the ball goes by itself [m]
 
     def __init__(self):
         self._step = 0
@@ -230,7 +233,7 @@ class _Expert:
         if scene is None:
             raise ConfigError("the expert of JengaWhip looks at where the block is: only the twin knows")
         swing = (*self.SWINGS[target_level(scene)], *self.WITHDRAW)
-        force = swing[self._step] if self._step < len(swing) else (0.0, 0.0)
+        force = swing[min(self._step, len(swing) - 1)]
         aside = scene.pose_in_base("place", "arm")[1] - self.STRAY
         self._step += 1
         return np.array([*force, self.AIM * aside])

@@ -6,6 +6,7 @@ from hilserl_envs.twin.props.blocks import add_block
 from hilserl_envs.twin.props.boards import add_board
 from hilserl_envs.twin.props.cards import LATCH_OPEN, Card, Notch, Slot, add_card, add_slot
 from hilserl_envs.twin.props.eggs import Egg, add_egg
+from hilserl_envs.twin.props.mats import add_mat
 from hilserl_envs.twin.props.pans import Pan, add_pan
 from hilserl_envs.twin.props.plugs import Plug, Port, add_plug, add_port
 from hilserl_envs.twin.props.pulleys import Drive, Pulley, add_drive
@@ -39,6 +40,7 @@ __all__ = [
     "add_card",
     "add_drive",
     "add_egg",
+    "add_mat",
     "add_pan",
     "add_plug",
     "add_port",

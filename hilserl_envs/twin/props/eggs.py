@@ -8,27 +8,11 @@ from dataclasses import dataclass
 import mujoco
 
 from hilserl_envs.twin.props.looks import BROWNED, EGG_WHITE, YOLK
-from hilserl_envs.twin.props.solids import CYLINDER, SEEN, UNSEEN
-from hilserl_envs.twin.shapes import SCENE_BIT
+from hilserl_envs.twin.props.solids import CYLINDER, SEEN, UNSEEN, skinned
 
 EDGE_SPHERES = 12  # around the white
-# Contact begins this far [m] off the surface: a thing that falls moves 1.5 mm between two looks at
-# it, and would be as deep in before it met anything. Like soft skin it hardly resists at first;
-# near the surface it stops the egg, without a bounce. Where it lies, 0.6 mm of it are left.
-SKIN = 0.002
+SKIN = 0.002  # of it 0.6 mm are left where the egg lies [m]
 RESISTANCE = (0.002, 0.001)  # to spinning and, of the yolk, to rolling, as arms of the contact's force [m]
-
-
-def _soft(skin: float) -> dict:
-    """Contact of a geom with skin: priority, or what it meets would have half a say."""
-    return {
-        "contype": SCENE_BIT,
-        "conaffinity": SCENE_BIT,
-        "priority": 1,
-        "margin": skin,
-        "solref": (0.002, 40.0),  # a damper, with a spring that only carries the weight
-        "solimp": (0.05, 0.99, skin, 0.5, 2.0),
-    }
 
 
 @dataclass(frozen=True)
@@ -62,13 +46,13 @@ def add_egg(spec: mujoco.MjSpec, name: str, egg: Egg) -> mujoco.MjsBody:
     body.add_freejoint(name=name)
     half = egg.thickness / 2
     ring, recess = egg.radius - half, SKIN / 2
-    soft = {"friction": [egg.friction, *RESISTANCE], **_soft(SKIN)}
+    soft = {"friction": [egg.friction, *RESISTANCE], **skinned(SKIN)}
     for i in range(EDGE_SPHERES):
         angle = 2 * math.pi * i / EDGE_SPHERES
         pos = [ring * math.cos(angle), ring * math.sin(angle), 0]
         body.add_geom(type=sphere, pos=pos, size=[half, 0, 0], mass=0, group=UNSEEN, **soft)
     body.add_geom(
-        type=CYLINDER, size=[ring, half - recess, 0], mass=egg.mass, group=UNSEEN, **(soft | _soft(recess))
+        type=CYLINDER, size=[ring, half - recess, 0], mass=egg.mass, group=UNSEEN, **(soft | skinned(recess))
     )
     dome = [egg.yolk_radius, egg.yolk_radius, egg.yolk_height]
     # Without resistance to rolling it would wobble round on the dome for ever, as a coin does on its edge.

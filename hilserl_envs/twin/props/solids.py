@@ -29,3 +29,20 @@ FIRM = {"solref": STIFF_CONTACT["solref"], "solimp": FIRM_GRIP["solimp"]}
 def beside_gap(x: float = 0.0, y: float = 0.0) -> dict:
     """For a geom beside a gap: how far it would move [m], along its body's axes, for one twice as wide."""
     return {"userdata": [x, y, 0.0]}
+
+
+def skinned(depth: float) -> dict:
+    """For a geom of the scene with a soft skin: contact begins `depth` off its surface [m].
+
+    What falls moves by a millimetre or two between two looks at it, and would be as deep in before it
+    met anything. The skin hardly resists at first; near the surface it stops what comes, without a
+    bounce. It has priority, or what it meets would have half a say.
+    """
+    return {
+        "contype": SCENE_BIT,
+        "conaffinity": SCENE_BIT,
+        "priority": 1,
+        "margin": depth,
+        "solref": (0.002, 40.0),  # a damper, with a spring that only carries the weight
+        "solimp": (0.05, 0.99, depth, 0.5, 2.0),
+    }

@@ -1,4 +1,4 @@
-"""A whip: a stick with a thin cord and a weight in a soft skin at its end."""
+"""A whip: a stick with a thin cord and a heavy ball of rubber at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from hilserl_envs.twin.props.looks import CASE, RUBBER, SIGNAL_ORANGE
-from hilserl_envs.twin.props.solids import CAPSULE, SEEN
+from hilserl_envs.twin.props.solids import CAPSULE, SEEN, UNSEEN, skinned
 from hilserl_envs.twin.shapes import SCENE_BIT
 
 SPHERE = mujoco.mjtGeom.mjGEOM_SPHERE
@@ -17,6 +17,7 @@ _BEND = 1.0  # of a joint, at most [rad]: tighter, its two axes would near each 
 # Of a joint [kg m^2]. A link has next to no inertia about its own axis; without, and with less
 # than a damping of 5e-4 Nms/rad, a cord that is thrown about wildly gains energy from nowhere.
 _ARMATURE = 5e-6
+_CORD_SKIN = 0.003  # around its middle: it moves by 2.5 mm between two looks at it [m]
 _BEHIND_HAND = 0.03  # how far the stick reaches behind where it is held [m]
 
 
@@ -27,16 +28,16 @@ class Whip:
     Args:
         stick: its length, from where it is held to where the cord hangs.
         stick_radius, stick_mass: of the stick.
-        cord: length of the cord, from the stick to the middle of the weight.
+        cord: length of the cord, from the stick to the middle of the ball.
         links: so many stiff parts that the cord is made of.
         cord_radius, cord_mass: of the cord.
         stiffness, damping: of each of its joints, in both directions [Nm/rad], [Nms/rad].
-        radius, mass: of the weight with its skin.
+        radius, mass: of the ball.
         skin: how far it can be pressed in; what is within is hard.
-        impact_time, impact_damping: of the skin, time constant [s] and damping ratio. Pressing it
-            in should take a few timesteps: then the speed after an impact depends on that
-            before it alone.
-        friction: of cord and weight.
+        impact_time, impact_damping: of the skin, time constant [s] and damping ratio: an impact
+            takes pi times their product, and should take half a dozen timesteps. In fewer, the
+            speed after it depends on where in a timestep it began.
+        friction: of cord and ball.
     """
 
     stick: float
@@ -71,7 +72,7 @@ class Whip:
 def add_whip(spec: mujoco.MjSpec, name: str, whip: Whip) -> mujoco.MjsBody:
     """Add a free stick, along its x from where it is held, whose cord hangs along its z.
 
-    Bodies: `{name}`, the stick; `{name}_0` and so on, the cord's links; `{name}_tip`, the weight.
+    Bodies: `{name}`, the stick; `{name}_0` and so on, the cord's links; `{name}_tip`, the ball.
     """
     stick = spec.worldbody.add_body(name=name, pos=[0.3, 0.3, 0.5])
     stick.add_freejoint(name=name)
@@ -91,9 +92,12 @@ def add_whip(spec: mujoco.MjSpec, name: str, whip: Whip) -> mujoco.MjsBody:
                 armature=_ARMATURE, limited=True, range=[-_BEND, _BEND],
             )  # fmt: skip
         link.add_geom(
-            type=CAPSULE, fromto=[0, 0, 0, 0, 0, pitch], size=[whip.cord_radius, 0, 0],
-            mass=whip.cord_mass / whip.links, rgba=RUBBER, **contact,
+            type=CAPSULE, fromto=[0, 0, 0, 0, 0, pitch], size=[whip.cord_radius / 2, 0, 0], group=UNSEEN,
+            mass=whip.cord_mass / whip.links, **skinned(_CORD_SKIN) | contact,
         )  # fmt: skip
+        link.add_geom(
+            type=CAPSULE, fromto=[0, 0, 0, 0, 0, pitch], size=[whip.cord_radius, 0, 0], rgba=RUBBER, **SEEN
+        )
     tip = link.add_body(name=f"{name}_tip", pos=[0, 0, pitch])
     tip.add_geom(
         name=f"{name}_tip", type=SPHERE, size=[whip.radius - whip.skin, 0, 0], margin=whip.skin,
@@ -113,7 +117,7 @@ def hang_whip(scene, name: str, whip: Whip, pose: np.ndarray) -> None:
 
 
 def whip_motion(scene, name: str, whip: Whip) -> np.ndarray:
-    """Position and velocity in the world of the weight, then of the cord's middle (12,) [m], [m/s]."""
+    """Position and velocity in the world of the ball, then of the cord's middle (12,) [m], [m/s]."""
     bodies = (scene.model.body(part).id for part in (f"{name}_tip", f"{name}_{whip.links // 2}"))
     return np.concatenate(
         [part for body in bodies for part in (scene.data.xpos[body], _velocity(scene, body))]
