@@ -32,7 +32,7 @@ SIZE = (480, 640)
 DRAWN = (960, 1280)  # then halved: smoother edges
 CLIP_SIZE, CLIP_QUALITY = (240, 320), 60
 # When an episode is worth a look, as a fraction of its steps.
-MOMENTS = {"PickCube": 0.85, "RamInsertion": 0.55, "ObjectFlip": 0.27}
+MOMENTS = {"PickCube": 0.85, "RamInsertion": 0.55, "ObjectFlip": 0.27, "JengaWhip": 0.5}
 SEED = 1
 CONSOLE_EPISODES = 8  # half a minute, which its plots show
 PUSHING = 3.0  # [N]
