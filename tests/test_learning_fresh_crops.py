@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from hilserl_envs.learning import features
 from hilserl_envs.learning.batch import Observations
 from hilserl_envs.learning.encoder import make_encoder
 from hilserl_envs.learning.features import CROP_PADDING
@@ -50,6 +51,13 @@ def test_without_padding_nothing_moves():
 def test_the_generator_decides():
     one, same, other = (random_shifts(gradients(4), seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_a_gpu_would_shift_them_the_same_way(monkeypatch):
+    images = gradients(60)
+    copied = random_shifts(images, seeded())
+    monkeypatch.setattr(features, "_copied", features._gathered)
+    assert torch.equal(random_shifts(images, seeded()), copied)
 
 
 def observations() -> Observations:

@@ -55,25 +55,44 @@ def random_crops(
     """
     if crops < 1 or padding < 0:
         raise ConfigError(f"random crops: at least 1 crop and 0 pixels of padding, got {crops} and {padding}")
-    count, height, width, channels = images.shape
-    padded = torch.cat(
-        [
-            images[:, :, :1].expand(-1, -1, padding, -1),
-            images,
-            images[:, :, -1:].expand(-1, -1, padding, -1),
-        ],
-        dim=2,
-    ).flatten(2)  # a row's pixels and channels in one: windows are copied a row at a time
-    padded = torch.cat(
-        [padded[:, :1].expand(-1, padding, -1), padded, padded[:, -1:].expand(-1, padding, -1)], dim=1
-    )
-    corners = rng.integers(0, 2 * padding + 1, (count, crops, 2)).tolist()
-    windows = [
-        image[top : top + height, left * channels : (left + width) * channels]
-        for image, places in zip(padded, corners, strict=True)
-        for top, left in places
-    ]
-    return torch.stack(windows).view(count, crops, height, width, channels)
+    shifts = rng.integers(-padding, padding + 1, (len(images), crops, 2)).reshape(-1, 2)
+    down, right = torch.from_numpy(shifts).to(images.device).unbind(-1)
+    repeated = images.repeat_interleave(crops, dim=0)
+    return shifted(repeated, down, right).unflatten(0, (len(images), crops))
+
+
+def shifted(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Each image (N, H, W, 3) moved so that it begins `down` (N,) and `right` (N,) pixels later.
+
+    What comes in from outside repeats the edge. All are on one device.
+    """
+    return (_copied if images.device.type == "cpu" else _gathered)(images, down, right)
+
+
+def _copied(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Image by image: on a processor ten times as fast as to gather."""
+    moved = torch.empty_like(images, memory_format=torch.contiguous_format)
+    _, height, width, _ = images.shape
+    for source, image, dy, dx in zip(
+        images.numpy(), moved.numpy(), down.tolist(), right.tolist(), strict=True
+    ):
+        top, bottom = max(0, -dy), min(height, height - dy)
+        left, end = max(0, -dx), min(width, width - dx)
+        image[top:bottom, left:end] = source[top + dy : bottom + dy, left + dx : end + dx]
+        image[top:bottom, :left] = image[top:bottom, left : left + 1]
+        image[top:bottom, end:] = image[top:bottom, end - 1 : end]
+        image[:top], image[bottom:] = image[top], image[bottom - 1]
+    return moved
+
+
+def _gathered(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """All at once, by the number of each pixel among all."""
+    count, height, width, _ = images.shape
+    rows = (torch.arange(height, device=images.device) + down[:, None]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) + right[:, None]).clamp(0, width - 1)
+    rows = rows + height * torch.arange(count, device=images.device)[:, None]
+    pixels = width * rows[:, :, None] + columns[:, None, :]
+    return images.flatten(0, 2).index_select(0, pixels.flatten()).view_as(images)
 
 
 def encode_crops(
