@@ -42,17 +42,28 @@ def _measure(folder: Path) -> list[Result]:
     agent = dataclasses.replace(PRESETS["fast"], batch_size=BATCH)
     settings = RunSettings(task="RamInsertion", algorithm="sac", agent=agent, overseer={})
     run = RunFolder.create(folder / "run", settings, demonstrations)
+    of_frames = dataclasses.replace(settings, encoder="none")
+    unencoded = Learner(RunFolder.create(folder / "frames", of_frames, demonstrations))
     torch.set_num_threads(1)
     learner = Learner(run)
     sample = learner.sampler.sample
     results = [
         _act(learner, run),
         _result("a batch of 256", sample, SAMPLE_MS, "cached features, a random crop each"),
+        _result(
+            "a batch of 256 of images", lambda: _seen(unencoded), SAMPLE_MS, "`encoder=none`, cropped anew"
+        ),
     ]
     batches = [sample() for _ in range(agent.cta_ratio)]
     # On one core, as `hilserl train` does it: the other is the actor's.
     detail = "two batches of 256 for the critics, then the actor; one core"
     return [*results, _result("an update", lambda: learner.agent.update(batches), UPDATE_MS, detail)]
+
+
+def _seen(learner: Learner) -> None:
+    batch = learner.sampler.sample()
+    for observations in (batch.observations, batch.next_observations):
+        learner.agent.see(observations)
 
 
 def _act(learner: Learner, run: RunFolder) -> Result:
