@@ -79,9 +79,14 @@ def _copied(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> to
         top, bottom = max(0, -dy), min(height, height - dy)
         left, end = max(0, -dx), min(width, width - dx)
         image[top:bottom, left:end] = source[top + dy : bottom + dy, left + dx : end + dx]
-        image[top:bottom, :left] = image[top:bottom, left : left + 1]
-        image[top:bottom, end:] = image[top:bottom, end - 1 : end]
-        image[:top], image[bottom:] = image[top], image[bottom - 1]
+        if left:
+            image[top:bottom, :left] = image[top:bottom, left : left + 1]
+        if end < width:
+            image[top:bottom, end:] = image[top:bottom, end - 1 : end]
+        if top:
+            image[:top] = image[top]
+        if bottom < height:
+            image[bottom:] = image[bottom - 1]
     return moved
 
 

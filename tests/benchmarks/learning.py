@@ -55,9 +55,15 @@ def _measure(folder: Path) -> list[Result]:
         ),
     ]
     batches = [sample() for _ in range(agent.cta_ratio)]
-    # On one core, as `hilserl train` does it: the other is the actor's.
-    detail = "two batches of 256 for the critics, then the actor; one core"
-    return [*results, _result("an update", lambda: learner.agent.update(batches), UPDATE_MS, detail)]
+
+    def update() -> None:
+        learner.agent.update(batches)
+
+    # On one core, as `hilserl train` does it beside an actor that wants the other, and on both.
+    alone = _result("an update", update, UPDATE_MS, "").value
+    torch.set_num_threads(2)
+    detail = f"two batches of 256 for the critics, then the actor; two cores; on one {alone:.0f} ms"
+    return [*results, _result("an update", update, UPDATE_MS, detail)]
 
 
 def _seen(learner: Learner) -> None:
