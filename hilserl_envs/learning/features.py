@@ -45,7 +45,7 @@ def random_crops(
     Kostrikov et al., "Image Augmentation Is All You Need" (ICLR 2021), and of the paper.
 
     Args:
-        images: of any type, on any device.
+        images: of any type that numpy has, on any device.
         crops: of each image.
         rng: draws the shifts.
         padding: pixels.
