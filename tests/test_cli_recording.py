@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 
 from hilserl_envs.cli import main
+from hilserl_envs.learning.load_policy import load_policy
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.labels import labelled_frames
+from tests.saved_runs import save_run
 
 
 def hilserl(capsys, *args: str, status: int = 0) -> dict:
@@ -131,6 +133,23 @@ def test_label_takes_no_more_than_so_many_successes_of_an_episode(tmp_path, caps
     assert report["labels"]["success"] == 6 and report["recorded"] == 3
 
 
+def test_a_policy_acts_while_somebody_only_labels(tmp_path, capsys):
+    run = save_run(tmp_path / "run")
+    args = ["label", "PickCube", "--device", "expert:acts=false", "--obs", "state"]
+    args += ["--successes", "0", "--failures", "12", "--policy", str(run.path)]
+    report = hilserl(capsys, *args, "--out", str(tmp_path / "labels"))
+    assert report["labels"] == {"success": 0, "failure": 12}
+    (episode,) = EpisodeStore(tmp_path / "labels")
+    assert not episode.intervened.any()
+    env = run.settings.make_env(watched=False)
+    policy, (observation, _) = load_policy(run), env.reset(seed=0)
+    for action in episode.actions:
+        wanted = policy(observation)
+        np.testing.assert_array_equal(action, wanted)
+        observation, *_ = env.step(wanted)
+    env.close()
+
+
 def test_labels_are_asked_of_a_recording_that_has_none(demos):
     with pytest.raises(ValueError, match="hilserl label"):
         labelled_frames(EpisodeStore(demos), "success")
@@ -185,6 +204,8 @@ def test_the_public_codes_demos_are_imported_and_nothing_else(tmp_path, capsys):
         (["record", "PickCube", "--device", "expert", "--reward", "classifier"], "unknown reward"),
         (["record", "PickCube", "--device", "expert", "--view", "wall"], "unknown live view"),
         (["label", "PickCube", "--device", "expert", "--successes", "0", "--failures", "0"], "at least 0"),
+        (["label", "PickCube", "--device", "expert", "--policy", "nowhere"], "nowhere"),
+        (["label", "PickCube", "--device", "expert:acts=1"], "acts is true or false"),
     ],
 )
 def test_mistakes_are_explained_and_leave_nothing_behind(args, message, tmp_path, capsys):

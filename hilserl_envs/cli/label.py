@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from hilserl_envs.cli.session import SessionCommand
 
@@ -21,6 +22,9 @@ class Label(SessionCommand):
     """How many of failure."""
     per_episode: int | None = None
     """Frames of success after which an episode ends: two hundred frames of three episodes are three."""
+    policy: Path | None = None
+    """Folder of a run whose policy acts while nobody at the device does: what it has learned to take
+    for success, where a classifier pays it, is what the next classifier has to see."""
 
     def run(self) -> dict:
         from tqdm import tqdm
@@ -34,8 +38,16 @@ class Label(SessionCommand):
         wanted = {"success": self.successes, "failure": self.failures}
         if min(wanted.values()) < 0 or not any(wanted.values()):
             raise ConfigError(f"--successes and --failures are at least 0, one of them more; got {wanted}")
+        policy = None
+        if self.policy is not None:
+            from hilserl_envs.learning.load_policy import check_env, load_policy, open_run
+
+            run = open_run(self.policy, self.task)
+            policy = load_policy(run)
         env = labels = FrameLabels(self.make_env(ends_on_success=False), self.per_episode)
         try:
+            if policy is not None:
+                check_env(run, env)
             env = view = self.with_view(env)
             env = recorder = RecordEpisodes(
                 env,
@@ -43,7 +55,8 @@ class Label(SessionCommand):
                 "all",
                 self.image_format,
                 extras={"label": "int8"},
-                session={"command": "label", "device": self.device, "seed": self.seed},
+                session={"command": "label", "device": self.device, "seed": self.seed}
+                | ({} if policy is None else {"policy": str(self.policy)}),
             )
             counts = before = count_labels(EpisodeStore(self.out))
             with tqdm(total=sum(wanted.values()), unit="frame", file=sys.stderr, disable=None) as bar:
@@ -58,7 +71,7 @@ class Label(SessionCommand):
                         view.note(kept=done, wanted=bar.total)
                     return done == bar.total
 
-                outcomes = self.run_episodes(Session(env), recorder, enough)
+                outcomes = self.run_episodes(Session(env, policy=policy), recorder, enough)
                 while not enough():
                     next(outcomes)
                     before = count_labels(EpisodeStore(self.out))

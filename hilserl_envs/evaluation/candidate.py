@@ -158,12 +158,9 @@ class RunCandidate(Candidate):
         overseer: Mapping[str, Any] | None = None,
         **settings: Any,
     ):
-        from hilserl_envs.learning.load_policy import choose_checkpoint, read_weights
-        from hilserl_envs.learning.run_folder import RunFolder
+        from hilserl_envs.learning.load_policy import choose_checkpoint, open_run, read_weights
 
-        run = RunFolder(folder)
-        if not run.settings.is_of(task):
-            raise ConfigError(f"{folder} is a run of {run.settings.task}, not of {task}")
+        run = open_run(folder, task)
         if overseer is not None:
             overseer = {**(run.settings.overseer or {}), **overseer}
         super().__init__(task, str(folder), overseer=overseer, **{**run.settings.env, **settings})

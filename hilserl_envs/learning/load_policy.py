@@ -26,6 +26,18 @@ from hilserl_envs.learning.tensor_files import load_tensors
 CHECKPOINTS = ("best", "last")
 
 
+def open_run(folder: str | Path, task: str) -> RunFolder:
+    """A run of that task.
+
+    Raises:
+        ConfigError: there is none, or it is of another.
+    """
+    run = RunFolder(folder)
+    if not run.settings.is_of(task):
+        raise ConfigError(f"{folder} is a run of {run.settings.task}, not of {task}")
+    return run
+
+
 def load_policy(
     run: RunFolder | str | Path, checkpoint: str | None = None, sample: bool = False, device: str = "cpu"
 ) -> LearnedPolicy:

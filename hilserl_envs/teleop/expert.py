@@ -28,6 +28,7 @@ class ExpertSettings:
         step_size: of the expert's motions, in (0, 1]: a cautious person takes small steps.
         skill: in [0, 1]: share of time that motions are the expert's; else they are wrong
             ones, in a random direction for half a second.
+        acts: False leaves acting to whoever else does, and only says what is done and what not.
 
     Raises:
         ConfigError: a value out of range.
@@ -37,9 +38,12 @@ class ExpertSettings:
     reaction_delay: float = ranged(0.0, 0.0, 2.0)
     step_size: float = ranged(1.0, 0.01, 1.0)
     skill: float = ranged(1.0, 0.0, 1.0)
+    acts: bool = True
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not isinstance(self.acts, bool):
+            raise ConfigError(f"ExpertSettings.acts is true or false, got {self.acts!r}")
 
 
 class ExpertDevice(Device):
@@ -87,6 +91,7 @@ class ExpertDevice(Device):
         # Until the first reaction is due the person does not move.
         late = len(self._reactions) == self._reactions.maxlen
         action = self._with_faults(self._reactions[0]) if late else np.zeros_like(self._reactions[0])
+        action = action if self._settings.acts else np.zeros_like(action)
         arms = {arm.name: _motion(arm, action) for arm in self._env.action_layout}
         before, self._done = self._done, self._env.task.succeeded(state, scene)
         held = frozenset({"success" if self._done else "failure"})
