@@ -1,6 +1,7 @@
-"""A browser for the tests that need one; and Hypothesis draws the same examples in every run."""
+"""A browser for the tests that need one; Hypothesis draws the same examples in every run; Ctrl-C is heard."""
 
 import shutil
+import signal
 
 import pytest
 from hypothesis import settings
@@ -9,6 +10,9 @@ from tests import needs
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("repeatable")
+
+# A shell starts what it puts in the background deaf to Ctrl-C, with all its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # To a browser a page from this name is not a local one.
 FAR = "robot.example"
