@@ -17,7 +17,7 @@ def program(name: str, package: str) -> None:
         _without(f"{name}: apt-get install {package}")
 
 
-def library(name: str, package: str) -> None:
+def shared_library(name: str, package: str) -> None:
     """Go on only where a shared library, such as "usb-1.0", is installed."""
     if ctypes.util.find_library(name) is None:
         _without(f"the library {name}: apt-get install {package}")

@@ -20,7 +20,7 @@ FIRST, SECOND = "128422271784", "127122270572"
 
 @pytest.fixture
 def ports():
-    needs.library("usb-1.0", "libusb-1.0-0")
+    needs.shared_library("usb-1.0", "libusb-1.0-0")
     from tests.realsense_stand_in import Ports
 
     made = Ports()

@@ -128,7 +128,7 @@ def test_toml_without_a_parser_says_what_to_do(write, monkeypatch):
 def ports():
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("pyrealsense2 has no package for this machine")
-    needs.library("usb-1.0", "libusb-1.0-0")
+    needs.shared_library("usb-1.0", "libusb-1.0-0")
     from tests.realsense_stand_in import Ports
 
     made = Ports()

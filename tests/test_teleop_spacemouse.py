@@ -22,7 +22,7 @@ NO_BUTTONS, INTERFACE, PRO = 3, 4, 5
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     needs.program("umockdev-run", "umockdev libhidapi-hidraw0")
-    needs.library("hidapi-hidraw", "umockdev libhidapi-hidraw0")
+    needs.shared_library("hidapi-hidraw", "umockdev libhidapi-hidraw0")
     needs.module("pyspacemouse")
     program = Among(tmp_path_factory.mktemp("umockdev"))
     yield program

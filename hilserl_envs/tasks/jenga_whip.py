@@ -52,6 +52,7 @@ WHIP = Whip(
     stiffness=2e-3, damping=5e-4, radius=0.008, mass=0.025, skin=0.0065, impact_time=0.0088,
     impact_damping=0.20, friction=0.3,
 )  # fmt: skip
+HOLE = 0.07  # half its side [m]: a tower shifted and turned as far as settings may stands clear of the felt
 MAT = {"low": (0.40, -0.40), "high": (0.99, 0.40), "felt": 0.006, "wall": 0.20}  # catches what falls
 TOWER_POSE = (0.64, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
 LEVELS = (10, 12, 14)  # of 0 to 17; whoever hits level 16 takes the one that lies on it along
@@ -121,7 +122,7 @@ class JengaWhip(Task):
 
     def build(self, spec: mujoco.MjSpec) -> None:
         add_tower(spec, "tower", TOWER, "target", RED)
-        add_mat(spec, "mat", hole=(*TOWER_POSE[:2], 0.055), **MAT)
+        add_mat(spec, "mat", hole=(*TOWER_POSE[:2], HOLE), **MAT)
         weld_to_hand(spec, add_whip(spec, "whip", WHIP), WHIP_IN_HAND)
         spec.worldbody.add_body(name="place", mocap=True)
 
