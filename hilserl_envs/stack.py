@@ -65,7 +65,7 @@ def make_env(
         (18,)
 
     Args:
-        task: an id, with or without namespace and version.
+        task: an id, with or without namespace and version; "module:id" imports what registers it first.
         frame: "relative" (of the end effector, from the reset pose) or "base".
         rotation: representation of rotations, see `RotationRepresentation`; None keeps
             quaternions.

@@ -19,19 +19,42 @@ BEFORE = {
 }
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(example, tmp_path):
-    BEFORE.get(example.stem, lambda folder: None)(tmp_path)
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+def python(folder: Path, *arguments: str | Path, path: tuple[Path, ...] = ()) -> str:
+    """What Python prints when it is run in a folder, with those folders on its path."""
+    searched = [*map(str, (ROOT, *path)), os.environ.get("PYTHONPATH")]
     done = subprocess.run(
-        [sys.executable, example],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, searched))},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs(example, tmp_path):
+    BEFORE.get(example.stem, lambda folder: None)(tmp_path)
+    assert python(tmp_path, example)
+
+
+def test_a_task_of_ones_own_is_recorded_learned_and_evaluated_by_the_commands(tmp_path):
+    needs.module("torch", "agent")
+
+    def hilserl(*arguments: str) -> str:
+        return python(tmp_path, "-m", "hilserl_envs", *arguments, path=(ROOT / "examples",))
+
+    task = "own_task:PushPuck"
+    hilserl("record", task, "--device", "expert", "--episodes", "1", "--obs", "both", "--out", "demos")
+    assert "1 of 1 ended as recorded" in hilserl("replay", "demos", "--task", task)
+    # The learner is a process of its own, which has to find the task too.
+    hilserl(
+        "train", task, "--demos", "demos", "--out", "run", "--obs", "state", "--algorithm", "bc",
+        "--steps", "3", "--tracker", "none",
+    )  # fmt: skip
+    said = hilserl("eval", task, "--policy", "run", "--episodes", "1")
+    assert said.startswith("mylab/PushPuck-v0, run (best), seeds 0 to 0")
 
 
 def test_there_are_examples_and_they_are_short():
@@ -44,11 +67,4 @@ def test_the_readmes_script_runs(tmp_path):
     text = (ROOT / "README.md").read_text()
     script = text.partition("```python\n")[2].partition("```")[0]
     assert 5 < len(script.splitlines()) <= 20
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    python(tmp_path, "-c", script)

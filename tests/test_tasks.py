@@ -1,3 +1,5 @@
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -47,6 +49,33 @@ def test_tasks_are_found_by_import_path():
     assert find_task("hilserl_envs.tasks.pick_cube:PickCube") is PickCube
     with pytest.raises(ConfigError, match="cannot load the task"):
         find_task("no_such_module:Task")
+
+
+def test_a_module_before_a_tasks_name_is_imported_as_in_gym_make(tmp_path, monkeypatch):
+    (tmp_path / "lab_tasks.py").write_text(
+        "import hilserl_envs\n"
+        "from hilserl_envs.tasks.pick_cube import PickCube\n"
+        "class PickPart(PickCube): ...\n"
+        "hilserl_envs.register(PickPart, namespace='mylab')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        for name in ("lab_tasks:mylab/PickPart-v0", "lab_tasks:PickPart-v0", "lab_tasks:PickPart"):
+            assert env_id(name) == "mylab/PickPart-v0"
+            assert find_task(name).__name__ == "PickPart"
+        assert env_id("PickPart") == "mylab/PickPart-v0"
+        env = gymnasium.make("lab_tasks:mylab/PickPart-v0", obs="state")
+        assert env.spec.id == "mylab/PickPart-v0"
+        env.close()
+        with pytest.raises(ConfigError, match="unknown task of 'lab_tasks' 'PickParts': did you mean"):
+            env_id("lab_tasks:PickParts")
+    finally:
+        gymnasium.registry.pop("mylab/PickPart-v0", None)
+        TASKS.pop("mylab/PickPart-v0", None)
+        sys.modules.pop("lab_tasks", None)
+    for name in ("no_such_module:PickPart", ".here:PickPart", ":PickPart"):
+        with pytest.raises(ConfigError, match=f"cannot load the task '{name}'"):
+            env_id(name)
 
 
 def test_settings_change_nested_fields_and_nothing_else():

@@ -20,7 +20,7 @@ class Classifier(Command):
     """
 
     task: tyro.conf.Positional[str]
-    """A task, such as RamInsertion (see `hilserl tasks`)."""
+    """A task, such as RamInsertion (see `hilserl tasks`), or of your own, MODULE:NAME."""
     out: Path
     """The file to write, ....safetensors."""
     labels: tyro.conf.UseAppendAction[tuple[tuple[Path, ...], ...]] = ()

@@ -27,7 +27,7 @@ class Eval(Command):
     """
 
     task: tyro.conf.Positional[str]
-    """A task, such as RamInsertion (see `hilserl tasks`)."""
+    """A task, such as RamInsertion (see `hilserl tasks`), or of your own, MODULE:NAME."""
     policy: tuple[str, ...] = ("expert",)
     """expert, random, or the folder of a run; several are compared in one table."""
     episodes: int = 20

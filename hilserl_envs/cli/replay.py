@@ -24,6 +24,8 @@ class Replay(Command):
 
     store: tyro.conf.Positional[Path]
     """Folder of the recording."""
+    task: str | None = None
+    """Of your own, MODULE:NAME: imports the module that the recording's task is registered by."""
     episode: int | None = None
     """Only the one of this number, kept or not."""
     render: bool = False
@@ -37,11 +39,15 @@ class Replay(Command):
         from hilserl_envs.errors import ConfigError
         from hilserl_envs.recording import EpisodeStore, rebuild_env
         from hilserl_envs.recording.replay import replay_episode
+        from hilserl_envs.tasks import env_id
         from hilserl_envs.video import VideoWriter
 
         if self.render and self.video:
             raise ConfigError("--render shows it and --video writes it; ask for one of them")
         store = EpisodeStore(self.store)
+        recorded = (store.meta.get("env") or {}).get("id")
+        if self.task is not None and (given := env_id(self.task)) != recorded:
+            raise ConfigError(f"{self.store} is a recording of {recorded}, not of {given}")
         episodes = list(store) if self.episode is None else [store.episode(self.episode)]
         if not episodes:
             raise ConfigError(f"{self.store} holds no kept episode; `hilserl inspect` says what it holds")

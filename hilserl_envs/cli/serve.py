@@ -31,7 +31,7 @@ class Serve(Command):
     robot: str = "twin"
     """twin, libfranka or ros."""
     task: str | None = None
-    """A task, such as RamInsertion (see `hilserl tasks`); the twin needs one."""
+    """A task, such as RamInsertion (see `hilserl tasks`) or MODULE:NAME; the twin needs one."""
     host: str = "127.0.0.1"
     """Address to listen on; any but this machine's own needs --token-file."""
     port: int = 5000

@@ -26,7 +26,7 @@ class SessionCommand(Command):
     """Settings of a session in which somebody acts."""
 
     task: tyro.conf.Positional[str]
-    """A task, such as RamInsertion (see `hilserl tasks`)."""
+    """A task, such as RamInsertion (see `hilserl tasks`), or of your own, MODULE:NAME."""
     device: str
     """browser, keyboard, gamepad, spacemouse or expert; with settings: expert:noise=0.1,skill=0.9."""
     out: Path

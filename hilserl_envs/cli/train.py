@@ -35,7 +35,7 @@ class Train(Command):
     """
 
     task: tyro.conf.Positional[str | None] = None
-    """A task, such as RamInsertion (see `hilserl tasks`); a run that is resumed knows its own."""
+    """A task, such as RamInsertion (see `hilserl tasks`) or MODULE:NAME; a resumed run knows its own."""
     out: Path
     """Folder of the run."""
     demos: Path | None = None

@@ -23,7 +23,7 @@ class Candidate(ABC):
     """A policy and the environment that it is evaluated in.
 
     Args:
-        task: an id, with or without namespace and version.
+        task: see `env_id`.
         policy: what it is called.
         overseer: settings of the script that takes over when the policy gets stuck, {} for its
             defaults; unlike in training it watches every episode. None for nobody.
@@ -50,7 +50,7 @@ class Candidate(ABC):
         view: str = "auto",
         **arguments: Any,
     ):
-        self.task, self.name = env_id(task), policy
+        self.task, self.name, self._made_as = env_id(task), policy, task
         self._in_person = device is not None and device_class(device.partition(":")[0]).real_time
         self._view = "none" if view == "auto" and not self._in_person else view
         self._arguments = dict(arguments)
@@ -122,7 +122,7 @@ class NamedCandidate(Candidate):
 
     def _make_env(self, arguments: Mapping[str, Any]) -> gymnasium.Env:
         obs = "state" if arguments.get("robot", "twin") == "twin" else "pixels"
-        return make_env(self.task, **{"obs": obs, **arguments})
+        return make_env(self._made_as, **{"obs": obs, **arguments})
 
     def _make_policy(self, env: gymnasium.Env) -> Policy:
         return make_policy(self._policy, env)

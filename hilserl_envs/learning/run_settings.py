@@ -28,7 +28,7 @@ class RunSettings:
     """Everything that decides how a run goes, but for chance outside of the twin.
 
     Args:
-        task: an id, with or without namespace and version.
+        task: see `env_id`.
         algorithm: "sac"; "bc", which imitates the demonstrations and never acts; or
             "hg-dagger", which imitates corrections too, as they come.
         obs: "pixels", or "state": the twin's object poses and no images.

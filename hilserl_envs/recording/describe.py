@@ -160,7 +160,10 @@ def rebuild_env(description: Mapping[str, Any], **arguments: Any) -> gymnasium.E
     if not spec:
         raise ConfigError("this recording does not say how its environment was made; give one")
     if spec["id"] not in gymnasium.registry:
-        raise ConfigError(f"{spec['id']!r} is not registered; import the module that registers it first")
+        raise ConfigError(
+            f"{spec['id']!r} is not registered; import the module that registers it first (`hilserl replay` "
+            "does with --task MODULE:NAME)"
+        )
     fixed = gymnasium.registry[spec["id"]].kwargs  # what the id stands for, such as the task's class
     recorded = {name: value for name, value in spec["kwargs"].items() if name not in fixed}
     limits = [w["kwargs"]["max_episode_steps"] for w in description["wrappers"] if w["name"] == "TimeLimit"]

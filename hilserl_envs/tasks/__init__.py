@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 
 from hilserl_envs.errors import ConfigError, check_name
-from hilserl_envs.named import load_named
+from hilserl_envs.named import import_module, load_named
 from hilserl_envs.tasks.jenga_whip import JengaWhip
 from hilserl_envs.tasks.object_flip import ObjectFlip
 from hilserl_envs.tasks.object_handover import ObjectHandover
@@ -52,14 +52,15 @@ def register(task: type[Task], version: int = 0, namespace: str = NAMESPACE) -> 
 
 
 def find_task(name: str) -> type[Task]:
-    """The task class of an id, of a bare name such as "RamInsertion", or of "module:Class".
+    """The task class of anything that `env_id` takes, or of "module:Class", registered or not.
 
     Raises:
         ConfigError: there is none.
     """
     if not isinstance(name, str):
         raise ConfigError(f"a task is named by a string or is a Task, got {name!r}")
-    if ":" not in name:
+    _, colon, rest = name.partition(":")
+    if not colon or not all(part.isidentifier() for part in rest.split(".")):
         return TASKS[env_id(name)]
     found = load_named(name, "task")
     if not (isinstance(found, type) and issubclass(found, Task)):
@@ -70,14 +71,20 @@ def find_task(name: str) -> type[Task]:
 def env_id(name: str) -> str:
     """The full id of a registered task given as full id, as "RamInsertion-v0" or as "RamInsertion".
 
+    "module:PushPuck", or any other of these with a module before it, imports the module first, which
+    registers the task, as in `gym.make`.
+
     Raises:
-        ConfigError: there is none; names the nearest.
+        ConfigError: there is none; names the nearest. Or the module cannot be imported.
     """
+    module, colon, rest = name.rpartition(":")
+    if colon:
+        import_module(module, f"task {name!r}")
     for known in TASKS:
         bare = known.partition("/")[2]
-        if name in (known, bare, bare.rpartition("-v")[0]):
+        if rest in (known, bare, bare.rpartition("-v")[0]):
             return known
-    return check_name(name, TASKS, "task")
+    return check_name(rest, TASKS, f"task of {module!r}" if colon else "task")
 
 
 def make_task(task: str | Task, settings: Mapping[str, Any] | None = None) -> Task:
