@@ -22,6 +22,7 @@ from hilserl_envs.wrappers import (
     FlattenProprioception,
     GripperPenalty,
     Intervention,
+    PersonReward,
     RealTime,
     RelativeFrame,
     RotationRepresentation,
@@ -30,6 +31,8 @@ from hilserl_envs.wrappers import (
 from hilserl_envs.wrappers.overseer import OverseerSettings
 
 FRAMES = ("relative", "base")
+PERSON = "person"  # who gives the reward
+GRACE = 10.0  # at the time limit, for a person to say how it went [s]
 
 
 def make_env(
@@ -55,8 +58,8 @@ def make_env(
     From inside out: `FixedGripper` (where `gripper` is given), `RelativeFrame`,
     `ActionSubspace` (`axes`), `RotationRepresentation`, `CropImages` (`crops`), `reward`,
     `Intervention` (`device`, with `RealTime` if a person holds it) or `ScriptedOverseer`
-    (`overseer`), `GripperPenalty` (`gripper_penalty`), `wrappers`, `FlattenProprioception`
-    (unless `flatten` is False).
+    (`overseer`), `PersonReward` (`reward="person"`), `GripperPenalty` (`gripper_penalty`),
+    `wrappers`, `FlattenProprioception` (unless `flatten` is False).
 
     Example:
         >>> import hilserl_envs
@@ -74,9 +77,10 @@ def make_env(
         keys: of the state, in order; None takes all.
         flatten: False leaves the state addressed by key, as recordings hold it.
         axes: that actions have, see `ActionSubspace`; None takes all.
-        reward: who decides on success in the task's place: the file of a reward classifier, or
-            settings of `ClassifierReward` with it, such as {"classifier": FILE,
-            "consecutive": 2}; or what puts another wrapper on, with ends_on_success=False.
+        reward: who decides on success in the task's place: "person", who holds the `device` and
+            has 10 s for it at the time limit; the file of a reward classifier, or settings of
+            `ClassifierReward` with it, such as {"classifier": FILE, "consecutive": 2}; or what
+            puts another wrapper on, with ends_on_success=False.
         device: by which a person takes over, see `Intervention`.
         intervention: its other settings, such as {"mode": "toggle", "frame": "tcp"}.
         overseer: settings of the scripted overseer that takes over instead of a person,
@@ -92,12 +96,16 @@ def make_env(
     check_name(frame, FRAMES, "frame")
     if keys is not None and not flatten:
         raise ConfigError("make_env: keys choose what is flattened; leave them out with flatten=False")
-    if isinstance(reward, str | Path):
+    by_person = reward == PERSON
+    if by_person:
+        reward = None
+    elif isinstance(reward, str | Path):
         reward = {"classifier": reward}
     if isinstance(reward, Mapping):
         _check_names(reward, ClassifierReward, "reward setting", leave_out=("env",))
         if "classifier" not in reward:
             raise ConfigError(f"make_env: reward settings name a classifier, got {dict(reward)}")
+    if by_person or isinstance(reward, Mapping):
         arguments = {"ends_on_success": False, **arguments}
     env = gymnasium.make(env_id(task), **arguments)
     try:
@@ -116,6 +124,8 @@ def make_env(
         if reward is not None:
             env = ClassifierReward(env, **reward) if isinstance(reward, Mapping) else reward(env)
         env = _watched(env, device, intervention, overseer)
+        if by_person:
+            env = PersonReward(env, grace=GRACE)
         if gripper_penalty is not None:
             env = GripperPenalty(env, gripper_penalty)
         for wrapper in wrappers:

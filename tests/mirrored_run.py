@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hilserl_envs.learning.inbox import Inbox
-from hilserl_envs.learning.mirror import Mirror, actor_config
+from hilserl_envs.learning.mirror import Mirror, actor_files
 from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.recording import EpisodeWriter, Leaf, Schema
 
@@ -21,7 +21,7 @@ def open_inbox(run: RunFolder, *names: str, steps=None) -> Inbox:
 
 
 def open_mirror(folder: Path, run: RunFolder, inbox, name: str = "") -> Mirror:
-    return Mirror(folder, inbox, name, actor_config(run, name, None))
+    return Mirror(folder, inbox, name, actor_files(run, name, None))
 
 
 def kill(mirror: Mirror) -> None:

@@ -201,7 +201,7 @@ def test_the_public_codes_demos_are_imported_and_nothing_else(tmp_path, capsys):
         (["record", "PickCube", "--device", "expert:skil=1"], "did you mean 'skill'"),
         (["record", "PickCube", "--device", "expert", "--episodes", "0"], "at least 1"),
         (["record", "PickCube", "--device", "expert", "--seed", "-1"], "at least 0"),
-        (["record", "PickCube", "--device", "expert", "--reward", "classifier"], "unknown reward"),
+        (["record", "PickCube", "--device", "expert", "--reward", "nowhere"], "nowhere is not there"),
         (["record", "PickCube", "--device", "expert", "--view", "wall"], "unknown live view"),
         (["label", "PickCube", "--device", "expert", "--successes", "0", "--failures", "0"], "at least 0"),
         (["label", "PickCube", "--device", "expert", "--policy", "nowhere"], "nowhere"),

@@ -13,6 +13,7 @@ from tests.saved_runs import save_run
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     env = {"max_episode_steps": 30, "axes": ["x", "y", "z"], "intervention": {"mode": "toggle"}}
+    env["reward"] = "person"
     return save_run(tmp_path_factory.mktemp("runs") / "run", best=True, env=env, device="browser")
 
 
@@ -30,7 +31,7 @@ def test_a_run_acts_in_its_own_environment_alone(run):
     candidate = make_candidate("PickCube-v0", str(run.path))
     with candidate.open() as (env, policy):
         assert env.action_space.shape == (4,) and env.spec.max_episode_steps == 30
-        assert not env.has_wrapper_attr("intervenes")
+        assert not env.has_wrapper_attr("intervenes") and not env.has_wrapper_attr("judged_by_person")
         observation, _ = env.reset(seed=0)
         assert (policy(observation) == load_policy(run, "best")(observation)).all()
     assert candidate.name == f"{run.path} (best)"
@@ -82,7 +83,7 @@ def test_the_runs_own_robot_and_resets_count(tmp_path):
 def test_a_person_takes_over_as_the_run_says(run):
     candidate = make_candidate("PickCube", str(run.path), device="browser", view="none")
     with candidate.open() as (env, _):
-        assert env.get_wrapper_attr("device").real_time
+        assert env.get_wrapper_attr("device").real_time and env.get_wrapper_attr("judged_by_person")
         assert env.spec.additional_wrappers  # described, as every stack is
         intervention = next(w for w in env.spec.additional_wrappers if w.name == "Intervention")
         assert intervention.kwargs["mode"] == "toggle"

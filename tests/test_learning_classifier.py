@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import gymnasium
 import numpy as np
@@ -20,10 +21,13 @@ from hilserl_envs.learning.classifier import (
     probabilities,
 )
 from hilserl_envs.learning.encoder import make_encoder
+from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.run_settings import RunSettings
 from hilserl_envs.learning.tensor_files import load_tensors, save_tensors
 from hilserl_envs.recording import describe_env
 from hilserl_envs.wrappers import ClassifierReward, CropImages
 from tests.generic_env import GenericEnv
+from tests.mirrored_run import open_inbox, open_mirror
 
 SIZE = 48
 
@@ -179,6 +183,31 @@ def test_an_environment_can_be_made_and_made_again_with_it(tmp_path):
     again.close()
     reward = {"classifier": str(path), "consecutive": 2, "conditions": {"gripper_pose": (0, 0.9)}}
     hilserl_envs.make_env("PickCube", reward=reward, **stack).close()
+
+
+def test_a_run_has_a_copy_of_it_wherever_it_goes(tmp_path, monkeypatch):
+    """By a path from where it was begun; then the file is another, and the run somewhere else."""
+    monkeypatch.chdir(tmp_path)
+    cameras = {"images/front": (SIZE, SIZE, 3)}
+    made = make(task="hilserl/PickCube-v0", cameras=cameras)
+    made.save("it.safetensors")
+    env = {"reward": {"classifier": "it.safetensors", "consecutive": 2}, "image_size": SIZE}
+    run = RunFolder.create("run", RunSettings("PickCube", env=env, demonstrations=False), None)
+    (tmp_path / "it.safetensors").write_bytes(b"another")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(run.path, tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for folder in ("run", tmp_path / "elsewhere" / "run"):
+        reward = RunFolder(folder).settings.env["reward"]
+        assert load_classifier(reward["classifier"]).info == made.info and reward["consecutive"] == 2
+    RunFolder("run").settings.make_env(watched=False).close()
+
+    # And so has an actor on another machine.
+    inbox = open_inbox(RunFolder("run"))
+    mirror = open_mirror(tmp_path / "mirror", RunFolder("run"), inbox)
+    assert mirror.run.settings.env["reward"]["classifier"].startswith(str(tmp_path / "mirror"))
+    mirror.run.settings.make_env(watched=False).close()
+    mirror.close()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hilserl_envs.learning.actor import PublishedPolicy
 from hilserl_envs.learning.inbox import Inbox
 from hilserl_envs.learning.learner import Learner
 from hilserl_envs.learning.loops import Budget, run_actor, run_learner
-from hilserl_envs.learning.mirror import actor_config
+from hilserl_envs.learning.mirror import actor_files
 from hilserl_envs.learning.replay import is_usable
 from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.learning.tensor_files import load_tensors
@@ -321,7 +321,7 @@ def test_an_actor_has_the_learners_policy(run, mirror):
 
 def test_each_robots_actor_has_episodes_of_its_own(run):
     def of(name, robot=None):
-        return json.loads(actor_config(run, name, robot))["settings"]
+        return json.loads(actor_files(run, name, robot)["config.json"])["settings"]
 
     assert of("") == run.settings.to_json() | {"agent": of("")["agent"]}
     left, right = of("left", "http://10.0.0.7:5000"), of("right")

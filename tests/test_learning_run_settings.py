@@ -74,6 +74,9 @@ def test_changes_that_make_no_sense_are_refused(change, message):
             {"obs": "state", "env": {"robot": "http://127.0.0.1:5000"}},
             "only the twin knows, and robot is 'http",
         ),
+        ({"env": {"reward": "person"}}, "reward 'person': nobody is there to say so"),
+        ({"env": {"reward": "person"}, "device": "expert"}, "give the person's device"),
+        ({"env": {"intervention": {"mode": "toggle"}}}, "'mode': 'toggle'}, needs a device; give one"),
         ({"encoder": "none"}, "encoder='none' is about images, and obs='state' has none"),
         (
             {"obs": "pixels", "encoder": "none", "encoder_weights": "a.pkl"},
@@ -95,6 +98,16 @@ def test_who_takes_over_is_there_only_where_the_run_is_watched():
     assert alone.observation_space == watched.observation_space
     watched.close()
     alone.close()
+
+
+def test_a_person_gives_the_reward_where_one_is_and_the_task_where_none_is():
+    made = settings(device="browser", env={"reward": "person", "intervention": {"mode": "toggle"}})
+    alone = made.make_env(watched=False)
+    assert alone.unwrapped.ends_on_success and not alone.has_wrapper_attr("judged_by_person")
+    again = made.make_env(watched=False, device="browser:port=0")
+    assert not again.unwrapped.ends_on_success and again.get_wrapper_attr("judged_by_person")
+    alone.close()
+    again.close()
 
 
 def test_who_acts_and_who_may_take_over():

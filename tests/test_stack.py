@@ -10,7 +10,7 @@ import hilserl_envs
 from hilserl_envs import stack
 from hilserl_envs.errors import ConfigError
 from hilserl_envs.policies import ExpertPolicy, RandomPolicy, make_policy
-from hilserl_envs.teleop import FakeDevice
+from hilserl_envs.teleop import FakeDevice, TeleopCommand
 from hilserl_envs.wrappers import ClassifierReward, intervention
 
 STACKS = [
@@ -114,6 +114,17 @@ def test_a_device_that_was_opened_for_nothing_is_free_again(monkeypatch):
     with pytest.raises(ConfigError, match="unknown state key|unknown key"):
         hilserl_envs.make_env("PickCube", obs="state", device="fake", keys=["nothing"])
     assert device.closed
+
+
+def test_the_person_who_takes_over_gives_the_reward():
+    device = FakeDevice([TeleopCommand(), TeleopCommand(pressed=frozenset({"success"}))])
+    env = hilserl_envs.make_env("PickCube", obs="state", device=device, reward="person")
+    assert not env.unwrapped.ends_on_success
+    env.reset(seed=0)
+    assert [env.step(np.zeros(7))[1:3] for _ in range(2)] == [(0.0, False), (1.0, True)]
+    env.close()
+    with pytest.raises(ConfigError, match="nobody is there to ask"):
+        hilserl_envs.make_env("PickCube", obs="state", reward="person")
 
 
 def test_the_overseer_learns_of_the_classifiers_success():

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from hilserl_envs.cli import Command
+from hilserl_envs.cli.takeover import TakeoverCommand
 
 if TYPE_CHECKING:
     from hilserl_envs.evaluation import Candidate, Episode
 
 
 @dataclass(frozen=True, kw_only=True)
-class Eval(Command):
+class Eval(TakeoverCommand):
     """Run seeded episodes of one policy or several, and report.
 
     A run's policy acts in the run's own environment, expert and random in the standard stack.
@@ -103,7 +103,7 @@ class Eval(Command):
         if not self.policy:
             raise ConfigError("--policy names expert, random, or the folder of a run")
         env = {"robot": self.robot, "reset_mode": self.reset_mode, "timestep": self.timestep}
-        env["randomise"] = self.randomise
+        env["randomise"], env["intervention"] = self.randomise, self.intervention
         env["render_mode"] = "human" if self.render else None
         settings: dict[str, Any] = {name: value for name, value in env.items() if value is not None}
         settings |= {"overseer": {} if self.overseer else None, "device": self.device, "view": self.view}

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from hilserl_envs.cli.session import SessionCommand
 
-GRACE = 10.0  # at the time limit, for a person to say how it went [s]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Record(SessionCommand):
@@ -23,24 +21,20 @@ class Record(SessionCommand):
     keep_all: bool = False
     """Keep failures and time-outs too."""
     reward: str = "task"
-    """Who says what success is: the task, or the person (buttons success and failure)."""
+    """Who says what success is: task, person (buttons success and failure), or a classifier's FILE."""
 
     def run(self) -> dict:
         from tqdm import tqdm
 
-        from hilserl_envs.errors import ConfigError, check_name
+        from hilserl_envs.errors import ConfigError
         from hilserl_envs.recording import RecordEpisodes
         from hilserl_envs.recording.session import Outcome, Session
-        from hilserl_envs.wrappers import PersonReward
 
-        by_task = check_name(self.reward, ("task", "person"), "reward") == "task"
         if self.episodes < 1:
             raise ConfigError(f"--episodes must be at least 1, got {self.episodes}")
-        env = self.make_env(ends_on_success=by_task)
+        env = self.make_env(reward=None if self.reward == "task" else self.reward)
         began, counts = time.monotonic(), dict.fromkeys((outcome.value for outcome in Outcome), 0)
         try:
-            if not by_task:
-                env = PersonReward(env, grace=GRACE)
             env = view = self.with_view(env)
             env = recorder = RecordEpisodes(
                 env,

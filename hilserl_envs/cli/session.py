@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from hilserl_envs.cli import Command
+from hilserl_envs.cli.takeover import TakeoverCommand
 
 if TYPE_CHECKING:
     import gymnasium
@@ -22,7 +22,7 @@ DISCARDED, NOT_BEGUN = "discarded", "not begun"  # why an episode is not kept, a
 
 
 @dataclass(frozen=True, kw_only=True)
-class SessionCommand(Command):
+class SessionCommand(TakeoverCommand):
     """Settings of a session in which somebody acts."""
 
     task: tyro.conf.Positional[str]
@@ -49,14 +49,6 @@ class SessionCommand(Command):
     """Of x y z rx ry rz, those that actions have; all by default."""
     randomise: bool = False
     """The twin differs from episode to episode; see docs/randomisation.md."""
-    device_frame: str = "world"
-    """Axes of the person's motions: world or tcp."""
-    heading: float = 0.0
-    """Where the person looks, about the world's z [rad]: 0 stands behind the arm, 3.14 faces it."""
-    takeover: str = "hold"
-    """hold or toggle: how the person takes control."""
-    release_delay: float = 0.5
-    """How long hold keeps the arm still after a motion [s]."""
 
     def make_env(self, **arguments: Any) -> gymnasium.Env:
         """The task in the standard stack, its state addressed by key, with the device in it."""
@@ -76,12 +68,7 @@ class SessionCommand(Command):
             flatten=False,
             axes=self.axes or None,
             device=self.device,
-            intervention={
-                "frame": self.device_frame,
-                "heading": self.heading,
-                "mode": self.takeover,
-                "release_delay": self.release_delay,
-            },
+            intervention=self.intervention,
             **arguments,
         )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from hilserl_envs.cli import Command
+from hilserl_envs.cli.takeover import TakeoverCommand
 
 if TYPE_CHECKING:
     from hilserl_envs.learning.run_folder import RunFolder
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 # Flags that make a run what it is; a run that is resumed has them already.
 _OF_THE_RUN = (
     "demos", "no_demos", "no_interventions", "algorithm", "obs", "preset", "set", "overseer", "device",
-    "robot", "frame", "gripper", "axes", "randomise", "seed",
+    "robot", "reward", "frame", "gripper", "axes", "randomise", "seed", "device_frame", "heading",
+    "takeover", "release_delay",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Command):
+class Train(TakeoverCommand):
     """Train a policy: actor and learner side by side, until the steps or the minutes are over.
 
     Everything is kept in the run's folder. Stop it with Ctrl-C, go on with --resume.
@@ -60,6 +61,8 @@ class Train(Command):
     """Live view: auto, window, browser or none. auto shows nothing where no person acts."""
     robot: str = "twin"
     """twin, or the URL of a robot server; one per arm: left=URL,right=URL."""
+    reward: str = "task"
+    """Who says what success is: task, person (buttons success and failure), or a classifier's FILE."""
     frame: str = "relative"
     """Of actions and poses: relative (of the end effector, from the reset pose) or base."""
     gripper: str | None = None
@@ -75,7 +78,7 @@ class Train(Command):
     seed: int = 0
     """Of everything random."""
     sync: bool = False
-    """Both sides in turns in one process: the same run to the bit from the same seed."""
+    """Both sides in turns in one process, in the twin: the same run to the bit from the same seed."""
     resume: bool = False
     """Go on with the run in --out."""
     cluster: str | None = None
@@ -145,9 +148,14 @@ class Train(Command):
             raise ConfigError("several actors, or robots by name, need a cluster; give --cluster too")
 
     def _check_who_acts(self, settings: RunSettings) -> None:
-        """Refuse actors on a cluster that a run of those settings cannot have."""
+        """Refuse sides that a run of those settings cannot have."""
         from hilserl_envs.errors import ConfigError
 
+        if self.sync and not settings.patient:
+            raise ConfigError(
+                "--sync makes episodes again after an interruption, and learns between two steps: with a "
+                "person or a robot leave it out"
+            )
         if self.cluster is None:
             return
         if self.robots or self.actors > 1:
@@ -192,6 +200,8 @@ class Train(Command):
             raise ConfigError("--demos and --no-demos contradict each other; leave one out")
         env = {"robot": self.robot, "frame": self.frame, "gripper": self.gripper, "axes": self.axes or None}
         env["randomise"] = self.randomise or None
+        env["reward"] = None if self.reward == "task" else self.reward
+        env["intervention"] = self.intervention
         settings = RunSettings(
             task=self.task,
             algorithm=self.algorithm,

@@ -13,7 +13,7 @@ import gymnasium
 
 from hilserl_envs.errors import ConfigError, check_name
 from hilserl_envs.policies import POLICIES, Policy, make_policy
-from hilserl_envs.stack import make_env
+from hilserl_envs.stack import PERSON, make_env
 from hilserl_envs.tasks import env_id
 from hilserl_envs.teleop import device_class
 from hilserl_envs.wrappers import LiveView
@@ -56,6 +56,8 @@ class Candidate(ABC):
         self._arguments = dict(arguments)
         if not self._in_person:
             self._arguments.pop("intervention", None)  # how a person takes over
+            if self._arguments.get("reward") == PERSON:
+                del self._arguments["reward"]
         if overseer is not None:
             # It would remember how earlier episodes went; here each is for itself.
             self._arguments["overseer"] = {**overseer, "least_attention": 1.0}

@@ -186,14 +186,20 @@ class ActorSide(Side):
     """One actor, beside its robot."""
 
     def _run(
-        self, inbox: ActorHandle, run_id: str, name: str, config: bytes, steps: int | None, view: str
+        self,
+        inbox: ActorHandle,
+        run_id: str,
+        name: str,
+        files: dict[str, bytes],
+        steps: int | None,
+        view: str,
     ) -> None:
         from hilserl_envs.learning.loops import Budget, run_actor
         from hilserl_envs.learning.mirror import Mirror
 
         here = RemoteInbox(inbox)
         with contextlib.ExitStack() as stack:
-            mirror = Mirror(mirrors() / run_id / (name or "replay"), here, name, config)
+            mirror = Mirror(mirrors() / run_id / (name or "replay"), here, name, files)
             stack.callback(mirror.close)
 
             def news() -> bool:

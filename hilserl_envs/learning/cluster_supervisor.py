@@ -13,7 +13,7 @@ import hilserl_envs
 from hilserl_envs.errors import ConfigError, LearningError
 from hilserl_envs.learning.cluster import ActorSide, ClusterActor, LearnerSide, Side
 from hilserl_envs.learning.inbox import Inbox
-from hilserl_envs.learning.mirror import actor_config
+from hilserl_envs.learning.mirror import actor_files
 from hilserl_envs.learning.replay import is_usable
 from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.learning.supervisor import LOOK, PATIENCE, RESTARTS, RESTARTS_WITHIN
@@ -95,8 +95,8 @@ class ClusterSupervisor:
         self._actors = []
         for actor in actors:
             wanted = {"num_cpus": 0, "resources": {actor.resource: 1}} if actor.resource else {"num_cpus": 1}
-            config = actor_config(run, actor.name, actor.robot)
-            arguments = (self._inbox, _run_id(run), actor.name, config, steps, view)
+            files = actor_files(run, actor.name, actor.robot)
+            arguments = (self._inbox, _run_id(run), actor.name, files, steps, view)
             name = f"actor {actor.name}".rstrip()
             options = {"scheduling_strategy": "SPREAD", **wanted}
             self._actors.append(_Placed(name, ActorSide, options, arguments))

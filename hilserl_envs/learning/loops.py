@@ -61,7 +61,7 @@ def run_in_turns(run: RunFolder, budget: Budget, device: str = "cpu", view: str 
             return
         policy = LearnedPolicy(
             learner.agent.policy, run.inputs, ActionParts(run.layout), learner.encoder,
-            sample=settings.algorithm == "sac", device=device,
+            sample=settings.algorithm == "sac", device=device, critic=learner.agent.value,
         )  # fmt: skip
         actor = Actor(run, policy, view)
 
@@ -149,8 +149,6 @@ def run_actor(
         if not _wait_for(policy, budget):
             return
         actor = Actor(run, policy, view)
-        # Neither a robot in the world waits, nor a person; the twin can.
-        patient = settings.env.get("robot", "twin") == "twin" and not settings.with_person
 
         def made() -> int:
             return of_all(actor.steps)
@@ -158,7 +156,7 @@ def run_actor(
         def after_step() -> bool:
             policy.refresh()
             # Steps that nobody will learn from any more wait for nothing.
-            while patient and not budget.spent(made()) and made() > _allowed(policy, run):
+            while settings.patient and not budget.spent(made()) and made() > _allowed(policy, run):
                 time.sleep(IDLE)
                 policy.refresh()
             return budget.stop()

@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from hilserl_envs.errors import LearningError
 from hilserl_envs.learning.inbox import Inbox, Piece, Version, patiently
-from hilserl_envs.learning.run_folder import RunFolder
+from hilserl_envs.learning.run_folder import FILES, RunFolder
 from hilserl_envs.learning.tensor_files import write_atomically
 from hilserl_envs.recording.files import EPISODES, META, STEPS, map_records, read_events, read_meta
 from hilserl_envs.recording.lock import lock
@@ -37,7 +37,7 @@ class Mirror:
         folder: where the mirror is; what an earlier one left there is deleted.
         inbox: of the run, or what stands for it on another machine.
         name: of the robot's store there.
-        config: see `actor_config`.
+        files: it begins with, see `actor_files`.
 
     Attributes:
         run: the folder as a run.
@@ -46,7 +46,7 @@ class Mirror:
         LearningError: another actor has the mirror, and goes on having it; or no room.
     """
 
-    def __init__(self, folder: str | Path, inbox: Inbox, name: str, config: bytes):
+    def __init__(self, folder: str | Path, inbox: Inbox, name: str, files: Mapping[str, bytes]):
         self._inbox, self._name, self._session = inbox, name, uuid.uuid4().hex
         self._steps: int | None = None
         self._elsewhere, self._asked = 0, 0.0
@@ -56,7 +56,8 @@ class Mirror:
         try:
             path = Path(folder) / "run"
             shutil.rmtree(path, ignore_errors=True)
-            write_atomically(path / "config.json", config, durable=False)
+            for file, content in files.items():
+                write_atomically(path / file, content, durable=False)
             self.run = RunFolder(path)
             self._fetched = self._there = self._fetch()
         except OSError as error:
@@ -174,8 +175,10 @@ class Mirror:
             yield STEPS, number * records.itemsize, records[number].tobytes()
 
 
-def actor_config(run: RunFolder, name: str, robot: str | None) -> bytes:
-    """The run's `config.json` as its actor on one robot has it: episodes of its own, on that robot.
+def actor_files(run: RunFolder, name: str, robot: str | None) -> dict[str, bytes]:
+    """What an actor needs of the run's folder, by path in it: the files that its settings name, and those.
+
+    As the actor on one robot has them: it makes episodes of its own, on that robot.
 
     Args:
         run: its folder.
@@ -189,4 +192,6 @@ def actor_config(run: RunFolder, name: str, robot: str | None) -> bytes:
     if name:
         sequence = np.random.SeedSequence([settings["seed"], zlib.crc32(name.encode())])
         settings["seed"] = int(sequence.generate_state(1)[0]) >> 1
-    return json.dumps(config).encode()
+    named = [path for path in (run.path / FILES).glob("*") if path.suffix != ".tmp"]
+    files = {f"{FILES}/{path.name}": path.read_bytes() for path in named}
+    return files | {"config.json": json.dumps(config).encode()}

@@ -26,6 +26,7 @@ from hilserl_envs.recording.lock import lock
 from hilserl_envs.tasks.setup import ArmAction
 
 VERSION = 1  # of the folder's format
+FILES = "files"  # folder in it, of those that its settings name
 
 
 class RunFolder:
@@ -35,7 +36,7 @@ class RunFolder:
         path: of the folder, which `create` made.
 
     Attributes:
-        settings: of the run.
+        settings: of the run; the files that they name are its own copies.
         inputs: what of an observation the policy sees.
         layout: of the actions.
         replay: folder of the store of its own experience, where one actor makes it.
@@ -57,7 +58,8 @@ class RunFolder:
                     f"{self.path} has format {config['format']}, this version reads {VERSION}; "
                     "take the version that made it"
                 )
-            self.settings = RunSettings.from_json(config["settings"])
+            settings = RunSettings.from_json(config["settings"])
+            self.settings = settings.with_files(lambda _, name: str(self.path / name))
             self.inputs = Inputs(config["state"], {key: tuple(v) for key, v in config["cameras"].items()})
             self.layout = tuple(
                 ArmAction(prefix, start, gripper, tuple(axes))
@@ -87,7 +89,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path, settings: RunSettings, demonstrations: Path | None) -> RunFolder:
-        """A new run, with a copy of its demonstrations.
+        """A new run, with a copy of its demonstrations and of the files that its settings name.
 
         Raises:
             ConfigError: something is there already, or there are no demonstrations where the run
@@ -115,9 +117,15 @@ class RunFolder:
                 raise ConfigError(f"{demonstrations} holds no episode that is kept; record some")
             _copy_store(demonstrations, path / "demonstrations")
         path.mkdir(parents=True, exist_ok=True)
+
+        def copied(what: str, file: str) -> str:
+            name = f"{FILES}/{what}{Path(file).suffix}"
+            write_atomically(path / name, Path(file).read_bytes())
+            return name
+
         config = {
             "format": VERSION,
-            "settings": settings.to_json(),
+            "settings": settings.with_files(copied).to_json(),
             "state": dict(inputs.state),
             "cameras": dict(inputs.cameras),
             "layout": [list(arm) for arm in layout],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import gymnasium
 
 from hilserl_envs.errors import ConfigError, check_fields, check_name, checked_names, ranged
 from hilserl_envs.learning.settings import PRESETS, AgentSettings
+from hilserl_envs.stack import PERSON
 from hilserl_envs.teleop import DEVICES, device_class
 
 if TYPE_CHECKING:
@@ -109,6 +110,12 @@ class RunSettings:
             raise ConfigError(f"{name} is about images, and obs='state' has none; leave one out")
         if self.obs == "state" and (robot := self.env.get("robot", "twin")) != "twin":
             raise ConfigError(f"obs='state' holds what only the twin knows, and robot is {robot!r}")
+        if self.env.get("reward") == PERSON and not self.with_person:
+            raise ConfigError("reward 'person': nobody is there to say so; give the person's device")
+        if "intervention" in self.env and self.device is None:
+            raise ConfigError(
+                f"how a person takes over, {self.env['intervention']}, needs a device; give one"
+            )
         if self.encoder == NO_ENCODER and self.encoder_weights is not None:
             raise ConfigError(
                 f"a CNN that is trained end to end starts from no weights, got {self.encoder_weights!r}; "
@@ -141,11 +148,16 @@ class RunSettings:
         """Whether a person, who acts in real time, may take over."""
         return self.device is not None and device_class(self.device.partition(":")[0]).real_time
 
+    @property
+    def patient(self) -> bool:
+        """Whether its actor may wait: neither a robot in the world can, nor a person, but the twin."""
+        return self.env.get("robot", "twin") == "twin" and not self.with_person
+
     def make_env(self, watched: bool = True, **arguments: Any) -> gymnasium.Env:
         """The run's environment: the standard stack, its state addressed by key.
 
         Args:
-            watched: with whoever takes over.
+            watched: with whoever takes over. Else the task judges where a person did.
             arguments: of `make_env`, such as render_mode.
         """
         from hilserl_envs.stack import make_env
@@ -157,7 +169,27 @@ class RunSettings:
             env |= {"device": self.device}
         if not watched:
             env.pop("intervention", None)
+            if env.get("reward") == PERSON and "device" not in arguments:
+                del env["reward"]  # nobody is there to ask
         return make_env(self.task, **{"obs": self.obs, "flatten": False, **env, **arguments})
+
+    def with_files(self, place: Callable[[str, str], str]) -> RunSettings:
+        """With the files that they name in other places.
+
+        Args:
+            place: answers a file's new path, given what it is ("encoder_weights" or
+                "reward_classifier") and its path.
+        """
+        moved = self
+        if self.encoder_weights is not None:
+            weights = place("encoder_weights", self.encoder_weights)
+            moved = dataclasses.replace(moved, encoder_weights=weights)
+        reward = self.env.get("reward")
+        settings = {"classifier": reward} if isinstance(reward, str) and reward != PERSON else reward
+        if isinstance(settings, Mapping) and isinstance(settings.get("classifier"), str):
+            settings = {**settings, "classifier": place("reward_classifier", settings["classifier"])}
+            moved = dataclasses.replace(moved, env={**self.env, "reward": settings})
+        return moved
 
     def make_encoder(self, device: str = "cpu") -> ImageEncoder | None:
         """The frozen encoder of the images; None where there are none, or none is used.
