@@ -89,6 +89,17 @@ def test_inspect_sums_up_and_shows(demos, capsys):
     assert sheet.shape == (len(kept) * 132 + 4, 16 * 132 + 4, 3) and sheet.std() > 20
 
 
+def test_inspect_takes_episodes_out_and_back_in(demos, capsys):
+    kept = hilserl(capsys, "inspect", str(demos))["episodes"]
+    first = next(info.number for info in EpisodeStore(demos).episodes if info.kept)
+    assert hilserl(capsys, "inspect", str(demos), "--discard", str(first))["episodes"] == kept - 1
+    assert EpisodeStore(demos).episodes[first].why == "taken out by hand"
+    assert hilserl(capsys, "inspect", str(demos), "--keep", str(first))["episodes"] == kept
+    both = ("--keep", str(first), "--discard", str(first))
+    assert "both name" in hilserl(capsys, "inspect", str(demos), *both, status=1)["error"]
+    assert "is none of the" in hilserl(capsys, "inspect", str(demos), "--discard", "99", status=1)["error"]
+
+
 def test_inspect_finds_damage(demos, capsys, tmp_path):
     copied = tmp_path / "copied"
     copied.mkdir()

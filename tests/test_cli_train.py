@@ -1,5 +1,6 @@
 """`hilserl train`: a run from a command line, and mistakes that are explained in one."""
 
+import dataclasses
 import json
 import shutil
 import time
@@ -173,9 +174,21 @@ def test_a_folder_that_holds_something(run, capsys):
 
 def test_a_run_that_is_resumed_is_what_it_was(run, capsys):
     again = ("--out", run.path, "--resume", "--steps", "30")
-    report = train(capsys, *again, "--seed", "4", "--obs", "state", "--set", "crops=2", status=1)
+    report = train(capsys, *again, "--seed", "4", "--obs", "state", status=1)
     assert "keeps its settings" in report["error"] and str(run.path / "config.json") in report["error"]
-    assert report["error"].endswith("leave out --obs, --set, --seed")
+    assert report["error"].endswith("leave out --obs, --seed")
+    for change, message in (
+        ("crops=2", "a run that has begun keeps its crops; what can still be set: learning_rate, batch_size"),
+        ("batch_sise=2", "did you mean 'batch_size'"),
+        ("batch_size=0", "batch_size = 0 is outside"),
+    ):
+        assert message in train(capsys, *again, "--set", change, status=1)["error"]
+    report = train(capsys, *again, "--side", "actor", "--set", "batch_size=4", status=1)
+    assert "leave out --side actor" in report["error"]
+    before = RunFolder(run.path).settings
+    train(capsys, *again, "--sync", "--set", "learning_rate=1e-5", "batch_size=4")
+    agent = dataclasses.replace(before.agent, learning_rate=1e-5, batch_size=4)
+    assert RunFolder(run.path).settings == dataclasses.replace(before, agent=agent)
     report = train(capsys, "RamInsertion", *again, status=1)
     assert report["error"] == f"{run.path} is a run of PickCube, not of RamInsertion"
 
@@ -244,7 +257,10 @@ def test_a_disk_that_fills_up(run, capsys):
 
 
 def test_numbers_that_are_none(tmp_path, capsys):
-    """A sensor that said NaN in a demonstration: nothing is learned from it, and it is named."""
+    """A sensor that said NaN in a demonstration: nothing is learned from it, and it is named.
+
+    What the error says to do helps, where other demonstrations are left.
+    """
     original = EpisodeStore(demonstrations())
     with EpisodeWriter(tmp_path / "demos", original.schema, sync=False) as writer:
         for record in range(12):
@@ -259,7 +275,11 @@ def test_numbers_that_are_none(tmp_path, capsys):
     arguments = list(new(tmp_path / "run", "--algorithm", "bc", "--sync", "--steps", "50"))
     arguments[2] = tmp_path / "demos"
     report = train(capsys, *arguments, status=1)
-    assert "not finite" in report["error"]
+    assert "demonstrations: step 6 of episode 0 holds numbers that are not finite" in report["error"]
+    store = tmp_path / "run" / "demonstrations"
+    assert f"`hilserl inspect {store} --discard 0`" in report["error"]
+    assert main(["inspect", str(store), "--discard", "0"]) == 0
+    assert [info.why for info in EpisodeStore(store).episodes if not info.kept] == ["taken out by hand"]
     assert not RunFolder(tmp_path / "run").policy.exists()
 
 

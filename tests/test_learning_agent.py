@@ -39,6 +39,18 @@ def batches(first: int, grippers: int = 1):
     return [random_batch(first + number, grippers=grippers) for number in range(2)]
 
 
+def test_on_another_kind_of_device_it_goes_on_with_other_noise(kind):
+    """A GPU's generator has a state of 16 bytes."""
+    agent, other = make(kind), make(kind, seed=1)
+    agent.update(batches(0))
+    state = agent.state() | {"generator": torch.zeros(16, dtype=torch.uint8)}
+    other.load_state(state)
+    assert changed(state | {"generator": other.generator.get_state()}, other) == set()
+    first = other.noise((3,))
+    other.load_state(state)
+    assert torch.equal(other.noise((3,)), first)  # to the bit again, there
+
+
 def copy_of(agent) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in agent.state().items()}
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from hilserl_envs.errors import LearningError
+from hilserl_envs.learning import learner as learner_module
 from hilserl_envs.learning.learner import RECENT, Learner
 from hilserl_envs.learning.run_folder import RunFolder
-from hilserl_envs.learning.tensor_files import load_tensors
+from hilserl_envs.learning.tensor_files import load_tensors, save_tensors
 from hilserl_envs.recording import EpisodeStore, EpisodeWriter
 from tests.learning_run import demonstrations, new_run, settings
 from tests.one_thread import one_thread  # noqa: F401
@@ -33,7 +34,7 @@ def open_writer(run: RunFolder, robot: str = "") -> EpisodeWriter:
     return EpisodeWriter(folder, EpisodeStore(demonstrations()).schema, {}, {}, sync=False)
 
 
-def act(writer: EpisodeWriter, steps: int, success=False, interventions=0, state=0.0) -> None:
+def act(writer, steps: int, success=False, interventions=0, state=0.0, cut_short=False) -> None:
     """An episode."""
     observation = {
         key: np.full(leaf.shape, state, leaf.dtype) for key, leaf in writer.schema.observations.items()
@@ -41,7 +42,7 @@ def act(writer: EpisodeWriter, steps: int, success=False, interventions=0, state
     observation = {"state": {key.partition("/")[2]: value for key, value in observation.items()}}
     writer.begin(observation)
     for step in range(1, steps + 1):
-        over = step == steps
+        over = step == steps and not cut_short
         writer.step(
             observation, np.zeros(7), float(over and success), over and success, over and not success,
             success=over and success, intervened=step <= interventions,
@@ -221,6 +222,39 @@ def test_the_best_is_kept_beside_the_last(run):
         assert load_tensors(best)[1]["updates"] == 2
         after(1, success=True)  # as good as the best: the newer one is taken
         assert load_tensors(best)[1]["updates"] == 5
+        after(0)  # nobody has tried these
+        learner = Learner(run)
+        after(0)
+        assert load_tensors(best)[1]["updates"] == 5 and load_tensors(run.checkpoint())[1]["updates"] == 7
+        rate = load_tensors(run.checkpoint())[1]["success_rate"]
+        assert after(3, cut_short=True)["success_rate"] == rate > 0.9  # by Ctrl-C, not by the policy
+        assert load_tensors(best)[1]["updates"] == 5
+
+
+def test_a_kill_between_best_and_last_leaves_no_stale_best(run, monkeypatch):
+    with open_writer(run) as writer:
+        learner = Learner(run)
+        for _ in range(RECENT):
+            act(writer, 1, success=True)
+        learner.refresh()
+        learner.checkpoint()
+        act(writer, 1, success=True)
+        learner.refresh()
+        learner.agent.updates += 1
+        saved = []
+
+        def killed(path, *content):
+            saved.append(path.name)
+            if len(saved) == 2:
+                raise KeyboardInterrupt
+            save_tensors(path, *content)
+
+        monkeypatch.setattr(learner_module, "save_tensors", killed)
+        with pytest.raises(KeyboardInterrupt):
+            learner.checkpoint()
+    assert saved == ["best.safetensors", "last.safetensors"]
+    best, last = (load_tensors(run.checkpoint(name))[1]["updates"] for name in ("best", "last"))
+    assert (best, last) == (1, 0)
 
 
 def test_its_time_goes_on(run, monkeypatch):
@@ -269,13 +303,12 @@ def test_what_is_not_finite_leaves_the_last_good_checkpoint(run):
         learner.update()
         learner.checkpoint()
         good = run.checkpoint().read_bytes()
-        act(writer, 50, state=math.nan)
-    learner.refresh()
-    with pytest.raises(
-        LearningError, match=r"the transitions \[.*\] are not finite.*last checkpoint are good"
-    ):
-        for _ in range(20):
+        learner.agent.policy.gaussian.mean.bias.data.fill_(math.nan)
+        with pytest.raises(LearningError, match="update 2: .*nan.*weights of the last checkpoint are good"):
             learner.update()
+        act(writer, 50, state=math.nan)
+        with pytest.raises(LearningError, match="step 0 of episode 1 holds numbers that are not finite"):
+            learner.refresh()
     assert run.checkpoint().read_bytes() == good and not run.policy.exists()
 
 

@@ -18,6 +18,7 @@ from hilserl_envs.learning.load_policy import (
 )
 from hilserl_envs.learning.policy import LearnedPolicy
 from hilserl_envs.learning.run_folder import RunFolder
+from tests.learning_run import demonstrations, settings
 from tests.one_thread import one_thread  # noqa: F401
 from tests.saved_runs import save_run
 
@@ -103,6 +104,14 @@ def test_a_checkpoint_of_another_agent(copy):
 def test_a_device_that_is_not_there(run):
     with pytest.raises(ConfigError, match="no device 'toaster'"):
         load_policy(run, device="toaster")
+
+
+def test_what_imitates_has_no_spread_to_draw_from(tmp_path):
+    run = RunFolder.create(tmp_path / "run", settings(algorithm="bc"), demonstrations())
+    Learner(run).checkpoint()
+    with pytest.raises(ConfigError, match="run of 'bc', whose actions have no spread that was learned"):
+        load_policy(run, sample=True)
+    load_policy(run)
 
 
 @pytest.mark.parametrize(

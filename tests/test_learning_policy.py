@@ -83,6 +83,20 @@ def test_images_are_seen_uncropped_and_as_the_learner_sees_them(seen):
     assert policy(observation).shape == (7,)
 
 
+def test_cameras_may_have_images_of_different_sizes(seen):
+    _, layout, observation, _ = seen
+    wide = {"images/front": (32, 32, 3), "images/wrist_1": (64, 32, 3)}
+    inputs, encoder = Inputs(seen[0].state, wide), make_encoder()
+    maps = {key: encoder.feature_shape(*shape[:2]) for key, shape in wide.items()}
+    policy = LearnedPolicy(
+        PolicyNetwork(inputs.state_size, maps, 6, 1, TINY), inputs, ActionParts(layout), encoder
+    )
+    images = {key.partition("/")[2]: np.zeros(shape, np.uint8) for key, shape in wide.items()}
+    observed = policy.observe({**observation, "images": images})
+    assert {key: packed.values.shape[1:] for key, packed in observed.images.items()} == maps
+    assert policy({**observation, "images": images}).shape == (7,)
+
+
 def test_a_cnn_of_its_own_sees_the_images_themselves_uncropped(seen):
     inputs, layout, observation, space = seen
     maps = {key: (3, *shape[:2]) for key, shape in inputs.cameras.items()}

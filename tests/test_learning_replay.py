@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import hilserl_envs
-from hilserl_envs.errors import ConfigError
+from hilserl_envs.errors import ConfigError, LearningError
 from hilserl_envs.learning.batch import Inputs
 from hilserl_envs.learning.encoder import make_encoder
 from hilserl_envs.learning.features import encode_crops, pack
@@ -14,7 +14,7 @@ from hilserl_envs.recording import EpisodeStore, RecordEpisodes
 from hilserl_envs.tasks.setup import laid_out
 from tests.one_thread import one_thread  # noqa: F401
 from tests.recorder_process import RecorderProcess
-from tests.replay_store import EYE, INPUTS, LAYOUT, Store, frame, open_cache, open_replay
+from tests.replay_store import EYE, INPUTS, LAYOUT, Store, frame, observe, open_cache, open_replay
 
 
 @pytest.fixture
@@ -69,6 +69,38 @@ def test_what_is_discarded_vanishes_and_comes_back(store):
     store.writer.mark(1, kept=True)
     replay.refresh()
     assert places(replay) == [(1, 0), (1, 1)]
+
+
+def test_a_demonstration_that_did_not_end_is_none(store):
+    store.episode(3, "dies")
+    whole = store.episode(1)
+    store.begin()
+    store.step()
+    assert places(open_replay(store, demonstrations=True)) == [(whole, 0)]
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_numbers_that_are_none_are_refused_by_name_where_they_are_used(store, step):
+    store.episode(2)
+    number = store.begin()
+    for _ in range(step):
+        store.step()
+    replay = open_replay(store)
+    observation = observe(number, step)
+    observation["state"]["place"][1] = np.nan
+    if step == 0:
+        store.writer.end(kept=True)
+        store.writer.begin(observation)
+        number += 1
+        store.step()
+    else:
+        store.writer.step(observation, np.zeros(3), 0.0, False, False)
+        step += 1
+    with pytest.raises(LearningError, match=f"step {step} of episode {number} holds.*--discard {number}`"):
+        replay.refresh()
+    store.writer.end(kept=False)
+    replay.refresh()  # what that says to do helps
+    assert replay.total == 2
 
 
 def test_an_unfinished_episode_can_be_taken_back(store):

@@ -13,7 +13,7 @@ def returns_of(steps):
     return Returns.of(rewards, np.float32(~ends))
 
 
-@given(REWARDS, st.floats(0.5, 0.99))
+@given(REWARDS, st.floats(0.5, 1.0))
 def test_no_episode_of_such_rewards_comes_to_more_or_less(steps, discount):
     low, high = returns_of(steps).bounds(discount)
     total, weight = 0.0, 1.0
@@ -26,11 +26,12 @@ def test_no_episode_of_such_rewards_comes_to_more_or_less(steps, discount):
 
 def test_success_that_ends_the_episode_is_worth_its_reward():
     steps = [(0.0, False)] * 5 + [(1.0, True), (0.0, True)]
-    assert returns_of(steps).bounds(0.97) == (0.0, 1.0)
+    assert returns_of(steps).bounds(0.97) == returns_of(steps).bounds(1.0) == (0.0, 1.0)
 
 
 def test_a_reward_at_every_step_may_come_without_end():
     assert returns_of([(1.0, False), (0.5, True)]).bounds(0.9) == pytest.approx((0.0, 10.5))
+    assert returns_of([(-0.02, False), (1.0, True)]).bounds(1.0) == (-np.inf, 1.0)
     assert returns_of([(-0.02, False), (1.0, True)]).bounds(0.98) == pytest.approx((-1.0, 1.0))
 
 

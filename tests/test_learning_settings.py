@@ -40,6 +40,7 @@ def test_widths_may_come_as_a_list():
         ({"hidden_dims": ()}, "hidden_dims are widths of layers"),
         ({"hidden_dims": 64}, "hidden_dims are widths of layers, got 64"),
         ({"bc_hidden_dims": (64, 0)}, "bc_hidden_dims are widths of layers"),
+        ({"clip_targets": True, "backup_entropy": True}, "cuts off the entropy.*switch one of them off"),
         ({"critic_ensemble_size": 2, "critic_subsample_size": 3}, "above the 2 critics"),
     ],
 )

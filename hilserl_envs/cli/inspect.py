@@ -16,7 +16,10 @@ SHEET_ROWS, SHEET_COLUMNS = 20, 8  # episodes, and images of each camera, on the
 
 @dataclass(frozen=True, kw_only=True)
 class Inspect(Command):
-    """Say what a recording holds, and write a contact sheet of what its cameras saw."""
+    """Say what a recording holds, and write a contact sheet of what its cameras saw.
+
+    Episodes can be taken out and back in; nothing is ever deleted.
+    """
 
     store: tyro.conf.Positional[Path]
     """Folder of the recording."""
@@ -24,14 +27,26 @@ class Inspect(Command):
     """Where the contact sheet goes; by default into the folder."""
     verify: bool = False
     """Read everything and check it against its checksums."""
+    discard: tuple[int, ...] = ()
+    """Episodes, by number, that shall no longer be used."""
+    keep: tuple[int, ...] = ()
+    """Episodes that shall be used after all."""
 
     def run(self) -> dict:
         from hilserl_envs.errors import ConfigError
-        from hilserl_envs.recording import EpisodeStore
+        from hilserl_envs.recording import EpisodeStore, EpisodeWriter
         from hilserl_envs.recording.labels import count_labels
 
         if self.sheet is not None and self.sheet.suffix != ".png":
             raise ConfigError(f"--sheet names a .png file, got {self.sheet}")
+        if both := sorted(set(self.discard) & set(self.keep)):
+            raise ConfigError(f"--discard and --keep both name {both}; ask for one of them")
+        EpisodeStore(self.store)  # a folder without a recording stays as it is
+        if self.discard or self.keep:
+            with EpisodeWriter(self.store) as writer:
+                for number in (*self.discard, *self.keep):
+                    kept = number in self.keep
+                    writer.mark(number, kept, "" if kept else "taken out by hand")
         store = EpisodeStore(self.store)
         report = _summary(store)
         if "label" in store.schema.extras:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Flags that make a run what it is; a run that is resumed has them already.
 _OF_THE_RUN = (
-    "demos", "no_demos", "no_interventions", "algorithm", "obs", "preset", "set", "overseer", "device",
+    "demos", "no_demos", "no_interventions", "algorithm", "obs", "preset", "overseer", "device",
     "robot", "reward", "frame", "gripper", "axes", "randomise", "seed", "device_frame", "heading",
     "takeover", "release_delay",
 )  # fmt: skip
@@ -52,7 +52,7 @@ class Train(TakeoverCommand):
     preset: str = "fast"
     """fast or paper: the agent's settings."""
     set: tuple[str, ...] = ()
-    """Single settings of the run or the agent: discount=0.98 utd_ratio=8 crops=2."""
+    """Single settings of the run or the agent: discount=0.98 utd_ratio=8 crops=2; a few with --resume."""
     overseer: bool = False
     """A script takes over where a person would."""
     device: str | None = None
@@ -110,6 +110,8 @@ class Train(TakeoverCommand):
             if self.side != "both":
                 return self._one_side(run)
             held.callback(run.hold("supervisor"))
+            if self.resume and self.set:
+                run.change(self.set)
             print(run.describe())
             with Watch(run, self.steps, self.minutes, self.tracker) as watch:
                 if self.cluster is not None:
@@ -136,6 +138,8 @@ class Train(TakeoverCommand):
             raise ConfigError(f"--steps must be at least 1, got {self.steps}")
         if self.minutes is not None and not self.minutes > 0:
             raise ConfigError(f"--minutes must be above 0, got {self.minutes}")
+        if self.resume and self.set and self.side != "both":
+            raise ConfigError(f"--set is for both sides; leave out --side {self.side}")
         if self.sync and self.side != "both":
             raise ConfigError(f"--sync runs both sides in one process; leave out --side {self.side}")
         if self.cluster is not None:

@@ -16,6 +16,7 @@ from hilserl_envs.learning.batch import ActionParts
 from hilserl_envs.learning.encoder import ImageEncoder
 from hilserl_envs.learning.learner import make_agent
 from hilserl_envs.learning.policy import LearnedPolicy
+from hilserl_envs.learning.replay import has_ended
 from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.learning.tensor_files import load_tensors
 from hilserl_envs.recording import EpisodeStore, EpisodeWriter, RecordEpisodes
@@ -50,7 +51,7 @@ class Actor:
         env = run.settings.make_env()
         try:
             if run.settings.overseer is not None:
-                ended = [episode for episode in before if episode.kept]
+                ended = [episode for episode in before if episode.kept and has_ended(episode)]
                 env.get_wrapper_attr("remember")([e.success and not e.interventions for e in ended])
             env = LiveView(ShowValue(env, policy), view)
             self.env = RecordEpisodes(env, run.replay, "all", image_format, session={"command": "train"})

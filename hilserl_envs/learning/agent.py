@@ -47,6 +47,7 @@ class Agent(ABC):
 
     def __init__(self, settings: AgentSettings, seed: int, device: torch.device | str):
         self.settings, self.device, self.updates = settings, torch.device(device), 0
+        self._seed = seed
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self._optimizers: dict[str, torch.optim.Adam] = {}
 
@@ -117,7 +118,8 @@ class Agent(ABC):
             wrong = {key: value.item() for key, value in losses.items() if not torch.isfinite(value)}
             raise LearningError(
                 f"update {self.updates + 1}: {wrong}{'' if batch is None else _what_is_wrong(batch)}. The "
-                "weights of the last checkpoint are good; a smaller learning_rate may go on from there"
+                "weights of the last checkpoint are good; a smaller one may go on from there: --resume --set "
+                f"learning_rate={self.settings.learning_rate / 3:.1g}"
             )
         optimizer = self._optimizers[name]
         parameters = optimizer.param_groups[0]["params"]
@@ -187,12 +189,22 @@ class Agent(ABC):
                     index, _, what = key.partition(".")
                     values.setdefault(int(index), {})[what] = value.clone()
                 optimizer.load_state_dict({**optimizer.state_dict(), "state": values})
-            self.generator.set_state(tensors["generator"].cpu())
             self.updates = int(tensors["updates"])
+            self._go_on_drawing(tensors["generator"].cpu())
+        except torch.OutOfMemoryError:
+            raise
         except (KeyError, RuntimeError, ValueError) as error:
             raise LearningError(
                 f"this is the state of another agent: {str(error).splitlines()[0]}; give the settings it had"
             ) from error
+
+    def _go_on_drawing(self, state: torch.Tensor) -> None:
+        """Random numbers from where they were; on another kind of device, where they are others, anew."""
+        if state.shape == self.generator.get_state().shape:
+            self.generator.set_state(state)
+        else:
+            seeds = np.random.SeedSequence([self._seed, self.updates])
+            self.generator.manual_seed(int(seeds.generate_state(1)[0]))
 
 
 def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

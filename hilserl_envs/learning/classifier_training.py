@@ -126,7 +126,7 @@ def train_classifier(
         cameras=frames.cameras,
         crops=frames.crops,
         encoder=encoder,
-        encoder_weights=None if encoder_weights is None else str(encoder_weights),
+        encoder_weights=None if encoder_weights is None else str(Path(encoder_weights).resolve()),
     )
     return RewardClassifier(info, sight, network), HeldOut(held_out, said, split_by)
 

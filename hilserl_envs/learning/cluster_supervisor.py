@@ -16,7 +16,7 @@ from hilserl_envs.learning.inbox import Inbox
 from hilserl_envs.learning.mirror import actor_files
 from hilserl_envs.learning.replay import is_usable
 from hilserl_envs.learning.run_folder import RunFolder
-from hilserl_envs.learning.supervisor import LOOK, PATIENCE, RESTARTS, RESTARTS_WITHIN
+from hilserl_envs.learning.supervisor import LOOK, PATIENCE, RESTARTS, RESTARTS_WITHIN, WANT_OF_MEMORY
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.files import META
 
@@ -170,8 +170,8 @@ class ClusterSupervisor:
             side.deaths = [t for t in side.deaths if now - t < RESTARTS_WITHIN] + [now]
             if len(side.deaths) > RESTARTS:
                 raise LearningError(
-                    f"the {side.name} was lost {RESTARTS + 1} times in {RESTARTS_WITHIN:.0f} s; if it was "
-                    "the system, for want of memory, take a smaller batch_size"
+                    f"the {side.name} was lost {RESTARTS + 1} times in {RESTARTS_WITHIN:.0f} s; "
+                    f"{WANT_OF_MEMORY}"
                 )
             self._tell(f"the {side.name} or its machine was lost; it is started again")
         self._place(side)

@@ -6,6 +6,8 @@ encoder is no part of an agent's parameters, optimisers or checkpoints.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -114,20 +116,36 @@ def make_encoder(
 
 
 def checked_device(device: str) -> torch.device:
-    """PyTorch's device of that name.
+    """PyTorch's device of that name; nothing is done on it yet.
 
     Raises:
         ConfigError: it is not there.
     """
-    try:
+    with _explained(device):
         place = torch.device(device)
         torch.empty(0, device=place)
+    return place
+
+
+def try_device(device: str) -> None:
+    """Compute something on a device: this build may have nothing for it, or it may be full.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    with _explained(device):
+        torch.ones(1, device=device).add_(1).item()
+
+
+@contextlib.contextmanager
+def _explained(device: str) -> Iterator[None]:
+    try:
+        yield
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ConfigError(
             f"no device {device!r} for PyTorch here: {str(error).splitlines()[0]}. "
             'Take "cpu", or install a build of PyTorch for this GPU'
         ) from None
-    return place
 
 
 def image_batch(images: np.ndarray | torch.Tensor) -> torch.Tensor:

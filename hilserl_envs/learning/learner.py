@@ -15,10 +15,10 @@ from hilserl_envs.learning.agent import Agent
 from hilserl_envs.learning.batch import ActionParts
 from hilserl_envs.learning.bc import BehaviourCloning
 from hilserl_envs.learning.caches import open_cache
-from hilserl_envs.learning.encoder import DTYPES, ImageEncoder
+from hilserl_envs.learning.encoder import DTYPES, ImageEncoder, try_device
 from hilserl_envs.learning.fresh_crops import FreshCrops
 from hilserl_envs.learning.recropping import Recropping
-from hilserl_envs.learning.replay import Replay
+from hilserl_envs.learning.replay import Replay, has_ended
 from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.learning.run_settings import NO_ENCODER
 from hilserl_envs.learning.sac import SAC
@@ -53,6 +53,7 @@ class Learner:
         self._run, self._settings, self._device = run, run.settings, device
         self._began = time.monotonic()
         settings = self._settings
+        try_device(device)
         self.encoder = settings.make_encoder(device)
         self.agent = make_agent(run, self.encoder, device)
         self._demonstrations = None
@@ -63,13 +64,13 @@ class Learner:
         self.sampler = self._make_sampler()
         self._waiting, self._normalised = 0, False
         self._sums: dict[str, list[float]] = defaultdict(list)
-        self._best = -1.0
+        self._best, self._judged = -1.0, 0  # success rate, and episodes that had ended by then
         if (path := run.checkpoint()).exists():
             tensors, meta = load_tensors(path)
             self.agent.load_state(tensors)
             self.sampler.state = meta["sampler"]
             self._began -= meta["seconds"]
-            self._best, self._normalised = meta["best"], meta["normalised"]
+            self._best, self._normalised, self._judged = meta["best"], meta["normalised"], meta["judged"]
         # Four numbers, the last above 0: no frame's first crops are drawn from the same.
         self._recropping = Recropping([settings.seed, 5, 0, 1 + self.agent.updates])
         self._logged = self.agent.updates, self.seconds
@@ -150,11 +151,14 @@ class Learner:
     def checkpoint(self) -> None:
         """Save all that is needed to go on from here, and as "best" if no earlier one was better.
 
+        "Best" goes by the episodes that ended: without a new one it stays.
+
         Raises:
             LearningError: no room; the last checkpoint is as it was.
         """
         if self._sums:
             self._log()
+        rate, ended = self._success_rate()
         meta = {
             "updates": self.agent.updates,
             "steps": self.steps,
@@ -162,11 +166,13 @@ class Learner:
             "seconds": self.seconds,
             "sampler": self.sampler.state,
             "normalised": self._normalised,
-            "success_rate": (rate := self._success_rate()),
+            "success_rate": rate,
         }
-        better = rate is not None and rate >= self._best
-        meta["best"] = self._best = max(self._best, rate) if better else self._best
-        for name in ("last", "best") if better else ("last",):
+        better = rate is not None and rate >= self._best and (ended > self._judged or not self._settings.acts)
+        self._judged = meta["judged"] = ended
+        meta["best"] = self._best = rate if better else self._best
+        # The last one last: it is what says that there is a best as good as that.
+        for name in ("best", "last") if better else ("last",):
             save_tensors(self._run.checkpoint(name), self.agent.state(), meta)
 
     @property
@@ -176,14 +182,20 @@ class Learner:
         begun = [] if own is None else own.store.episodes
         return 1 + begun[-1].number if begun else 0
 
-    def _success_rate(self) -> float | None:
-        """Share of the last episodes that succeeded without help; None before there are enough."""
+    def _success_rate(self) -> tuple[float | None, int]:
+        """Share of the last episodes that succeeded without help, None before there are enough.
+
+        And how many episodes have ended by now.
+        """
         if not self._settings.acts:
-            return 0.0  # the last one is the best
-        stores = [[e for e in replay.store.episodes if e.kept] for replay in self._online.values()]
+            return 0.0, 0  # the last one is the best
+        stores = [
+            [episode for episode in replay.store.episodes if episode.kept and has_ended(episode)]
+            for replay in self._online.values()
+        ]
         ended = list(heapq.merge(*stores, key=lambda episode: episode.began))
         alone = [e.success and not e.interventions for e in ended[-RECENT:]]
-        return float(np.mean(alone)) if len(alone) == RECENT else None
+        return float(np.mean(alone)) if len(alone) == RECENT else None, len(ended)
 
     def _log(self) -> None:
         updates, seconds = self._logged

@@ -16,7 +16,7 @@ import numpy as np
 from hilserl_envs.errors import ConfigError, LearningError, check_name
 from hilserl_envs.learning.agent import AVERAGE, under
 from hilserl_envs.learning.batch import ActionParts, Inputs
-from hilserl_envs.learning.encoder import checked_device
+from hilserl_envs.learning.encoder import try_device
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.learner import make_agent
 from hilserl_envs.learning.policy import LearnedPolicy
@@ -50,7 +50,8 @@ def load_policy(
         device: of the network and its encoder.
 
     Raises:
-        ConfigError: there is no run, no such checkpoint or no such device.
+        ConfigError: there is no run, no such checkpoint or no such device; or to draw from what
+            imitates.
         LearningError: the checkpoint is damaged or another agent's.
     """
     run = run if isinstance(run, RunFolder) else RunFolder(run)
@@ -91,7 +92,12 @@ def build_policy(
     run: RunFolder, weights: Mapping[str, np.ndarray], sample: bool = False, device: str = "cpu"
 ) -> LearnedPolicy:
     """The run's policy with those weights; see `load_policy`."""
-    checked_device(device)
+    try_device(device)
+    if sample and run.settings.algorithm != "sac":
+        raise ConfigError(
+            f"{run.path} is a run of {run.settings.algorithm!r}, whose actions have no spread that was "
+            "learned; take their mean"
+        )
     encoder = run.settings.make_encoder(device)
     network = make_agent(run, encoder, device).policy
     try:

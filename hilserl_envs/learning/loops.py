@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hilserl_envs.errors import ConfigError, LearningError
 from hilserl_envs.learning.actor import Actor, PublishedPolicy, redo_from
 from hilserl_envs.learning.batch import ActionParts
+from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.learner import Learner
 from hilserl_envs.learning.policy import LearnedPolicy
 from hilserl_envs.learning.run_folder import RunFolder
@@ -52,6 +53,8 @@ def run_in_turns(run: RunFolder, budget: Budget, device: str = "cpu", view: str 
     Raises:
         ConfigError: another process is a side of this run.
     """
+    # On a GPU some gradients of convolutions are added up in any order else.
+    torch.backends.cudnn.deterministic = True
     with _holding(run, "learner", "actor"):
         path, settings = run.checkpoint(), run.settings
         redo_from(run, load_tensors(path)[1]["episodes"] if path.exists() else 0)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hilserl_envs.learning.learner import RECENT
-from hilserl_envs.learning.replay import is_usable
+from hilserl_envs.learning.replay import has_ended, is_usable
 from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.episode import EpisodeInfo
@@ -157,7 +157,7 @@ class Monitor:
                 self._stores[folder] = EpisodeStore(folder)
         line = self._log.last()
         usable, seconds = self._usable()
-        episodes = [episode for episode in usable if _ended(episode)]
+        episodes = [episode for episode in usable if has_ended(episode)]
         recent = episodes[-RECENT:]
         acts = self.run.settings.acts
         return Progress(
@@ -178,8 +178,8 @@ class Monitor:
     def episodes(self) -> EpisodeHistory:
         """All episodes up to the last look."""
         usable, seconds = self._usable()
-        ended = np.array([_ended(episode) for episode in usable], bool)
-        episodes = [episode for episode in usable if _ended(episode)]
+        ended = np.array([has_ended(episode) for episode in usable], bool)
+        episodes = [episode for episode in usable if has_ended(episode)]
         times = [e.steps * self._step_seconds if e.success else math.nan for e in episodes]
         return EpisodeHistory(
             steps=np.cumsum([episode.steps for episode in usable], dtype=np.int64)[ended],
@@ -262,11 +262,6 @@ class _LearnerLog:
         for name, column in self.columns.items():
             del column[count:]
             column.append(values.get(name, math.nan))
-
-
-def _ended(episode: EpisodeInfo) -> bool:
-    """Whether it came to its own end; one in progress, or cut short, counts in no rate."""
-    return episode.finished and episode.outcome != "stopped"
 
 
 def _unaided(episode: EpisodeInfo) -> bool:

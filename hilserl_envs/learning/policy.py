@@ -72,7 +72,12 @@ class LearnedPolicy:
         if self._encoder is None:
             images = {key: torch.tensor(parts[key])[None].to(self._device) for key in cameras}
             return Observations(state, images)
-        features = self._encoder(np.stack([parts[key] for key in cameras])).to(self._device)
+        pictures = [parts[key] for key in cameras]
+        if len({picture.shape for picture in pictures}) == 1:
+            features = self._encoder(np.stack(pictures)).split(1)
+        else:
+            features = [self._encoder(picture[None]) for picture in pictures]
         return Observations(
-            state, {key: unscaled(maps[None]) for key, maps in zip(cameras, features, strict=True)}
+            state,
+            {key: unscaled(maps.to(self._device)) for key, maps in zip(cameras, features, strict=True)},
         )

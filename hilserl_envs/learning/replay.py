@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from hilserl_envs.errors import LearningError
 from hilserl_envs.learning.batch import ActionParts, Batch, Inputs, Observations
 from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.feature_cache import FeatureCache
 from hilserl_envs.learning.frame_cache import FrameCache
 from hilserl_envs.learning.returns import Returns
 from hilserl_envs.recording import EpisodeStore
-from hilserl_envs.recording.episode import EpisodeInfo
+from hilserl_envs.recording.episode import EpisodeInfo, is_kept
 from hilserl_envs.recording.schema import RESET
 from hilserl_envs.tasks.setup import ArmAction
 from hilserl_envs.wrappers.gripper_state import GripperState
+
+
+def has_ended(info: EpisodeInfo) -> bool:
+    """Episodes that came to their own end; one in progress, or cut short, counts in no rate."""
+    return info.finished and info.outcome != "stopped"
 
 
 def is_usable(info: EpisodeInfo) -> bool:
@@ -34,7 +40,8 @@ class Replay:
         gripper_penalty: for every gripper that a step opened or closed.
         cache: of the images, or of features of them; None where there are no cameras.
         capacity: the newest frames that are used.
-        demonstrations: whether all actions are to be imitated, or those of interventions.
+        demonstrations: whether all actions are to be imitated, or those of interventions; of
+            demonstrations those that are kept are used, and none that has not ended.
 
     Attributes:
         frames: (K,) records whose images are at hand.
@@ -57,7 +64,7 @@ class Replay:
         capacity: int,
         demonstrations: bool = False,
     ):
-        self._demonstrations = demonstrations
+        self._demonstrations, self._used = demonstrations, is_kept if demonstrations else is_usable
         inputs.check_store(store.schema, str(store.folder))
         self.store, self._inputs, self._cache, self._capacity = store, inputs, cache, capacity
         self._parts, self._penalty = ActionParts(layout), gripper_penalty
@@ -70,6 +77,7 @@ class Replay:
             "reward": np.empty(0, np.float32),
             "penalty": np.empty(0, np.float32),
             "mask": np.empty(0, np.float32),
+            "finite": np.empty(0, bool),
             "encoded": np.empty(0, bool),
         }
         self._count = self.total = self._waiting = self._seen = 0
@@ -88,14 +96,14 @@ class Replay:
 
         Raises:
             RecordingError: the store is damaged.
-            LearningError: no room for features.
+            LearningError: no room for features, or numbers that are none.
         """
         self.store.refresh()
         if self._seen == self.store.changes and not self._waiting:
             return 0
         self._seen = self.store.changes
         self._take_in()
-        frames, encoded = self.store.frames(is_usable), self._columns["encoded"]
+        frames, encoded = self.store.frames(self._used), self._columns["encoded"]
         oldest = self._oldest(frames)
         waiting = frames[(frames >= oldest) & ~encoded[frames]]
         now = waiting[:limit]
@@ -104,10 +112,11 @@ class Replay:
             self._encode(now, np.searchsorted(frames, now))
         encoded[now] = True
         self.frames = frames[(frames >= oldest) & encoded[frames]]
-        steps = self.store.transitions(is_usable)
+        steps = self.store.transitions(self._used)
         # What is too old to be used counts all the same, also where nobody encoded it this time.
         known = steps[(steps < oldest) | (encoded[steps] & encoded[steps + 1])]
         self.total, self.transitions = len(known), known[known >= oldest]
+        self._check_numbers()
         self.interventions = self.transitions[self.store.records["intervened"][self.transitions + 1]]
         reward, penalty, mask = (
             self._columns[name][self.transitions + 1] for name in ("reward", "penalty", "mask")
@@ -115,6 +124,18 @@ class Replay:
         self.returns = Returns.of(reward, mask) | Returns.of(reward + penalty, mask)
         self._waiting = len(waiting) - len(now)
         return self._waiting
+
+    def _check_numbers(self) -> None:
+        """Refuse transitions from which nothing but NaN can be learned."""
+        finite, records = self._columns["finite"], self.store.records
+        bad = self.transitions[~(finite[self.transitions] & finite[self.transitions + 1])]
+        if len(bad):
+            first = bad[0] if not finite[bad[0]] else bad[0] + 1
+            episode, step = records["episode"][first], records["step"][first]
+            raise LearningError(
+                f"{self.store.folder}: step {step} of episode {episode} holds numbers that are not finite. "
+                f"Take the episode out with `hilserl inspect {self.store.folder} --discard {episode}`"
+            )
 
     def _oldest(self, frames: np.ndarray) -> int:
         """The first record that is used, given those that could be."""
@@ -136,8 +157,11 @@ class Replay:
                 self._columns[name] = grown
         rows = slice(self._count, self._count + new)
         motions, commands = self._parts.split(records["action"])
+        states = self._inputs.rows(records)
+        finite = np.isfinite(states).all(1) & np.isfinite(motions).all(1) & np.isfinite(records["reward"])
         for name, values in (
-            ("state", self._inputs.rows(records)),
+            ("finite", finite),
+            ("state", states),
             ("motion", motions),
             ("command", commands),
             ("reward", records["reward"]),

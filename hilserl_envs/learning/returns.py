@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,11 @@ class Returns(NamedTuple):
         )
 
     def bounds(self, discount: float) -> tuple[float, float]:
-        """The least and the largest return."""
-        endless = 1 / (1 - discount)
-        return self.least_on * endless + self.least_end, self.most_on * endless + self.most_end
+        """The least and the largest return; infinite where rewards go on and are not discounted."""
+
+        def endless(reward: float) -> float:
+            if reward == 0:
+                return 0.0
+            return reward / (1 - discount) if discount < 1 else math.copysign(math.inf, reward)
+
+        return endless(self.least_on) + self.least_end, endless(self.most_on) + self.most_end

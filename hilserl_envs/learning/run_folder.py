@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hilserl_envs.errors import ConfigError, LearningError
 from hilserl_envs.learning.batch import Inputs
 from hilserl_envs.learning.caches import row_size
 from hilserl_envs.learning.extra import torch
-from hilserl_envs.learning.run_settings import RunSettings
+from hilserl_envs.learning.run_settings import CHANGEABLE, RunSettings, with_changes
 from hilserl_envs.learning.tensor_files import explained, load_tensors, write_atomically
 from hilserl_envs.recording import EpisodeStore
 from hilserl_envs.recording.describe import check_demonstrates, describe_env, versions
@@ -58,8 +58,7 @@ class RunFolder:
                     f"{self.path} has format {config['format']}, this version reads {VERSION}; "
                     "take the version that made it"
                 )
-            settings = RunSettings.from_json(config["settings"])
-            self.settings = settings.with_files(lambda _, name: str(self.path / name))
+            self._set(RunSettings.from_json(config["settings"]))
             self.inputs = Inputs(config["state"], {key: tuple(v) for key, v in config["cameras"].items()})
             self.layout = tuple(
                 ArmAction(prefix, start, gripper, tuple(axes))
@@ -80,6 +79,23 @@ class RunFolder:
         self.demonstrations = self.path / "demonstrations"
         self.features, self.policy = self.path / "features", self.path / "policy.safetensors"
         self.learner_log = self.path / "learner.jsonl"
+
+    def _set(self, settings: RunSettings) -> None:
+        self._stored = settings  # with paths in the folder
+        self.settings = settings.with_files(lambda _, name: str(self.path / name))
+
+    def change(self, changes: Sequence[str]) -> None:
+        """Change settings that a run may take up on its way (see `CHANGEABLE`), while no side runs.
+
+        Raises:
+            ConfigError: another setting, or a value that does not fit.
+            LearningError: no room.
+        """
+        settings = with_changes(self._stored, changes, CHANGEABLE)
+        config = json.loads((self.path / "config.json").read_text())
+        config["settings"] = settings.to_json()
+        write_atomically(self.path / "config.json", json.dumps(config, indent=1).encode())
+        self._set(settings)
 
     @property
     def experience(self) -> list[Path]:

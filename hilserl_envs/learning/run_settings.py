@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 ALGORITHMS = ("sac", "bc", "hg-dagger")
 OBSERVATIONS = ("pixels", "state")
+# What a run may take up on its way; by all else what it has learned or stored would be another's.
+CHANGEABLE = (
+    "learning_rate", "batch_size", "steps_per_publish", "checkpoint_seconds", "checkpoint_episodes",
+    "max_lead", "renew_crops",
+)  # fmt: skip
 NO_ENCODER = "none"  # a frozen one: a CNN is trained in its place
 
 
@@ -225,11 +230,18 @@ class RunSettings:
         return cls(**{**values, "agent": AgentSettings(**agent)})
 
 
-def with_changes(settings: RunSettings, changes: Sequence[str]) -> RunSettings:
+def with_changes(
+    settings: RunSettings, changes: Sequence[str], changeable: Sequence[str] | None = None
+) -> RunSettings:
     """The settings with single ones changed, of the run or of its agent: "discount=0.98".
 
+    Args:
+        settings: as they are.
+        changes: NAME=VALUE of each.
+        changeable: the only ones that may; None lets all.
+
     Raises:
-        ConfigError: an unknown name, or a value that does not fit.
+        ConfigError: an unknown name, one that may not change, or a value that does not fit.
     """
     agent = {f.name for f in dataclasses.fields(AgentSettings)}
     own = {f.name for f in dataclasses.fields(RunSettings)} - {"agent"}
@@ -239,6 +251,10 @@ def with_changes(settings: RunSettings, changes: Sequence[str]) -> RunSettings:
         if not equals:
             raise ConfigError(f"a change is NAME=VALUE, such as discount=0.98; got {change!r}")
         check_name(name, sorted(own | agent), "setting")
+        if changeable is not None and name not in changeable:
+            raise ConfigError(
+                f"a run that has begun keeps its {name}; what can still be set: {', '.join(changeable)}"
+            )
         try:
             value = json.loads(text)
         except ValueError:

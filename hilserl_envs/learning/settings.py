@@ -90,6 +90,11 @@ class AgentSettings:
                 raise ConfigError(f"AgentSettings.{name} are widths of layers, got {widths!r}")
             object.__setattr__(self, name, tuple(widths))
         check_name(self.activation, ACTIVATIONS, "AgentSettings.activation")
+        if self.clip_targets and self.backup_entropy:
+            raise ConfigError(
+                "AgentSettings.clip_targets keeps targets to what rewards allow, and so cuts off the entropy "
+                "that backup_entropy adds; switch one of them off"
+            )
         if self.critic_subsample_size > self.critic_ensemble_size:
             raise ConfigError(
                 f"AgentSettings.critic_subsample_size {self.critic_subsample_size} is above the "

@@ -17,6 +17,9 @@ LOOK = 0.5  # between two looks at the processes [s]
 PATIENCE = 60.0  # for a side to save what it has, once it is told to stop [s]
 RESTARTS = 3  # of a side within the time below; more often, something is wrong with it
 RESTARTS_WITHIN = 60.0  # [s]
+WANT_OF_MEMORY = (
+    "if it was the system, for want of memory, go on with a smaller batch: --resume --set batch_size=64"
+)
 _SUPERVISOR = "HILSERL_SUPERVISOR"  # environment variable of a side: process id of its supervisor
 
 
@@ -74,7 +77,7 @@ class Supervisor:
         if len(self._deaths[side]) > RESTARTS:
             raise LearningError(
                 f"the {side} was killed {RESTARTS + 1} times in {RESTARTS_WITHIN:.0f} s, last by {name}; "
-                "if it was the system, for want of memory, take a smaller batch_size"
+                f"{WANT_OF_MEMORY}"
             )
         self._tell(f"the {side} was killed ({name}) and is started again")
         self._start(side)
