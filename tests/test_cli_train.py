@@ -72,6 +72,7 @@ def test_what_a_run_is_comes_from_its_flags(tmp_path, capsys):
         "max_episode_steps": 1,
     }  # fmt: skip
     assert (made.seed, made.demonstrations, made.interventions) == (3, False, False)
+    assert (made.steps_per_publish, made.replay_capacity) == (50, 200_000)
     assert made.agent.learning_rate == 3e-4 and RunFolder(tmp_path / "run").layout[0].axes == ("x", "z")
 
 

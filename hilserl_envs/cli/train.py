@@ -50,7 +50,7 @@ class Train(TakeoverCommand):
     obs: str = "pixels"
     """pixels, or state: the twin's object poses and no images."""
     preset: str = "fast"
-    """fast or paper: the agent's settings."""
+    """fast or paper: the settings of the agent and its pace."""
     set: tuple[str, ...] = ()
     """Single settings of the run or the agent: discount=0.98 utd_ratio=8 crops=2; a few with --resume."""
     overseer: bool = False
@@ -195,7 +195,7 @@ class Train(TakeoverCommand):
     def _create(self) -> RunFolder:
         from hilserl_envs.errors import ConfigError, check_name
         from hilserl_envs.learning.run_folder import RunFolder
-        from hilserl_envs.learning.run_settings import RunSettings, with_changes
+        from hilserl_envs.learning.run_settings import RUN_PRESETS, RunSettings, with_changes
         from hilserl_envs.learning.settings import PRESETS
 
         if self.task is None:
@@ -217,6 +217,7 @@ class Train(TakeoverCommand):
             demonstrations=not self.no_demos,
             interventions=not self.no_interventions,
             seed=self.seed,
+            **RUN_PRESETS[self.preset],
         )
         settings = with_changes(settings, self.set)
         self._check_who_acts(settings)

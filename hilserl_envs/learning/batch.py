@@ -41,8 +41,9 @@ def unscaled(features: torch.Tensor) -> Packed:
     return Packed(features, features.new_ones(features.shape[:2]))
 
 
-# By camera: features, or images (N, H, W, 3) uint8 that are still to be cropped and encoded.
-Images = dict[str, Packed] | dict[str, torch.Tensor]
+# By camera: features; or images (N, H, W, 3) uint8 that are still to be cropped and encoded, on a
+# processor maybe as N of them where they lie on the disk.
+Images = dict[str, Packed] | dict[str, torch.Tensor] | dict[str, list[np.ndarray]]
 
 
 class Observations(NamedTuple):

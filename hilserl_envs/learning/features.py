@@ -6,6 +6,8 @@ deviation with a scale for each channel of a map, and 1.2 % with one for the who
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hilserl_envs.errors import ConfigError
@@ -61,21 +63,26 @@ def random_crops(
     return shifted(repeated, down, right).unflatten(0, (len(images), crops))
 
 
-def shifted(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def shifted(
+    images: torch.Tensor | Sequence[np.ndarray], down: torch.Tensor, right: torch.Tensor
+) -> torch.Tensor:
     """Each image (N, H, W, 3) moved so that it begins `down` (N,) and `right` (N,) pixels later.
 
-    What comes in from outside repeats the edge. All are on one device.
+    What comes in from outside repeats the edge. All are on one device; on a processor the images
+    may come one by one.
     """
-    return (_copied if images.device.type == "cpu" else _gathered)(images, down, right)
+    on_gpu = isinstance(images, torch.Tensor) and images.device.type != "cpu"
+    return (_gathered if on_gpu else _copied)(images, down, right)
 
 
-def _copied(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def _copied(
+    images: torch.Tensor | Sequence[np.ndarray], down: torch.Tensor, right: torch.Tensor
+) -> torch.Tensor:
     """Image by image: on a processor ten times as fast as to gather."""
-    moved = torch.empty_like(images, memory_format=torch.contiguous_format)
-    _, height, width, _ = images.shape
-    for source, image, dy, dx in zip(
-        images.numpy(), moved.numpy(), down.tolist(), right.tolist(), strict=True
-    ):
+    images = images.numpy() if isinstance(images, torch.Tensor) else images
+    moved = np.empty((len(images), *images[0].shape), images[0].dtype)
+    height, width, _ = images[0].shape
+    for source, image, dy, dx in zip(images, moved, down.tolist(), right.tolist(), strict=True):
         top, bottom = max(0, -dy), min(height, height - dy)
         left, end = max(0, -dx), min(width, width - dx)
         image[top:bottom, left:end] = source[top + dy : bottom + dy, left + dx : end + dx]
@@ -87,7 +94,7 @@ def _copied(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> to
             image[:top] = image[top]
         if bottom < height:
             image[bottom:] = image[bottom - 1]
-    return moved
+    return torch.from_numpy(moved)
 
 
 def _gathered(images: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hilserl_envs.learning.extra import torch
 from hilserl_envs.learning.row_cache import RowCache
 
 
@@ -41,7 +40,11 @@ class FrameCache(RowCache):
         """
         self._put(record, checksum, {key: images[key] for key in self._cameras})
 
-    def gather(self, records: np.ndarray, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        """The images (N, height, width, 3) uint8 of some frames (N,), by camera; nothing is drawn."""
-        places = records % self.capacity
-        return {key: torch.from_numpy(self._rows[key][places]) for key in self._cameras}
+    def gather(self, records: np.ndarray, rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
+        """The images (height, width, 3) uint8 of some frames (N,), by camera; nothing is drawn.
+
+        As they lie in the file, read-only: to copy them takes longer than to crop them. They hold
+        until their places go to other frames.
+        """
+        rows, places = np.asarray(self._rows), (records % self.capacity).tolist()
+        return {key: list(map(rows[key].__getitem__, places)) for key in self._cameras}

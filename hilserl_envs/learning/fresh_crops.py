@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from hilserl_envs.learning.batch import Observations, unscaled
 from hilserl_envs.learning.encoder import ImageEncoder
 from hilserl_envs.learning.extra import torch
@@ -9,7 +13,7 @@ from hilserl_envs.learning.features import CROP_PADDING, shifted
 
 
 def random_shifts(
-    images: torch.Tensor, generator: torch.Generator, padding: int = CROP_PADDING
+    images: torch.Tensor | Sequence[np.ndarray], generator: torch.Generator, padding: int = CROP_PADDING
 ) -> torch.Tensor:
     """Each image (N, H, W, 3) shifted at random, as by `random_crops`, each by its own.
 
@@ -17,7 +21,7 @@ def random_shifts(
     edge. The generator and the images are on one device, and so is the work.
     """
     down, right = torch.randint(
-        -padding, padding + 1, (2, len(images)), generator=generator, device=images.device
+        -padding, padding + 1, (2, len(images)), generator=generator, device=generator.device
     )
     return shifted(images, down, right)
 

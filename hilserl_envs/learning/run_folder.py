@@ -184,13 +184,15 @@ class RunFolder:
         row, fresh = row_size(settings, cameras) if cameras else 0, settings.crops_at_update
         lines.append(
             f"disk: up to {settings.cached_frames * row / 1e9:.1f} GB of {'frames' if fresh else 'features'} "
-            f"(of the newest {settings.replay_capacity} frames), and the recording; "
-            f"{shutil.disk_usage(self.path).free / 1e9:.0f} GB are free"
+            f"(of the newest {settings.replay_capacity} frames), and the recording, "
+            f"which is never cut short; {shutil.disk_usage(self.path).free / 1e9:.0f} GB are free"
         )
         numbers = 2 * 4 * (self.inputs.state_size + 16) * settings.replay_capacity
         # Images of the batches, and what a CNN's gradients need of them, as measured.
         numbers += 20 * settings.agent.batch_size * row if fresh else 0
-        lines.append(f"memory: about {0.6 + numbers / 1e9:.1f} GB for both sides")
+        lines.append(
+            f"memory: about {1.0 + numbers / 1e9:.1f} GB for all processes, without the disk's cache"
+        )
         return "\n".join(lines)
 
     def log(self, values: Mapping[str, Any]) -> None:

@@ -25,6 +25,8 @@ CHANGEABLE = (
     "learning_rate", "batch_size", "steps_per_publish", "checkpoint_seconds", "checkpoint_episodes",
     "max_lead", "renew_crops",
 )  # fmt: skip
+# Of the run, what the agent's presets of these names bring along.
+RUN_PRESETS = {"paper": {"steps_per_publish": 50, "replay_capacity": 200_000}, "fast": {}}
 NO_ENCODER = "none"  # a frozen one: a CNN is trained in its place
 
 

@@ -83,6 +83,8 @@ def _joined(parts: list[Any]) -> Any:
         return first
     if isinstance(first, torch.Tensor):
         return torch.cat(parts)
+    if isinstance(first, list):
+        return [image for part in parts for image in part]
     if isinstance(first, dict):
         return {key: _joined([part[key] for part in parts]) for key in first}
     return type(first)(*(_joined(list(items)) for items in zip(*parts, strict=True)))
@@ -93,6 +95,8 @@ def _moved(part: Any, device: torch.device) -> Any:
         return part
     if isinstance(part, torch.Tensor):
         return part.to(device, non_blocking=True)
+    if isinstance(part, list):
+        return torch.from_numpy(np.stack(part)).to(device, non_blocking=True)
     if isinstance(part, dict):
         return {key: _moved(value, device) for key, value in part.items()}
     return type(part)(*(_moved(item, device) for item in part))
