@@ -72,10 +72,14 @@ def test_interventions_are_a_share_of_the_steps():
 
 
 def test_the_tasks_own_success_is_told_apart():
-    wrong = dataclasses.replace(DONE, task_success=False)
-    summary = summarize([wrong, dataclasses.replace(FAILED, task_success=True), wrong])
+    wrong = dataclasses.replace(DONE, task_success=False, task_success_at_any_step=False)
+    lifted = dataclasses.replace(wrong, task_success_at_any_step=True)
+    unseen = dataclasses.replace(FAILED, task_success=True, task_success_at_any_step=True)
+    summary = summarize([wrong, unseen, lifted])
     assert (summary["successes"], summary["task_successes"]) == (2, 1)
-    assert "task says      1/3 = 33.3%" in describe(summary)
+    assert "task says      1/3 = 33.3% at the end, 2/3 = 66.7% at any step" in describe(summary)
+    header, _, row = cells(markdown_table([("seen", summary)]))
+    assert row[header.index("task's own success") :][:2] == ["1/3 = 33.3%", "2/3 = 66.7%"]
 
 
 def cells(table: str) -> list[list[str]]:
@@ -141,11 +145,12 @@ def test_an_episode_that_a_person_discards_is_run_again():
 def test_who_judges_and_what_the_task_says():
     env = make_env(reward={"classifier": lambda observation: 0.9, "consecutive": 3}, max_episode_steps=50)
     (episode,) = run_episodes(env, RandomPolicy(env), [0])
-    assert (episode.success, episode.task_success, episode.steps) == (
-        True,
-        False,
-        2,
-    )  # the reset was a frame too
+    assert (episode.success, episode.task_success, episode.task_success_at_any_step) == (True, False, False)
+    assert episode.steps == 2  # the reset was a frame too
+    says = iter([False, True, False, False])
+    env.unwrapped._succeeded = lambda: next(says)
+    (episode,) = run_episodes(env, RandomPolicy(env), [0])
+    assert (episode.task_success, episode.task_success_at_any_step) == (False, True)
 
 
 class Diverging(gymnasium.Wrapper):

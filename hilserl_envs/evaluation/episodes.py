@@ -27,6 +27,8 @@ class Episode:
         total_reward: undiscounted sum.
         interventions: steps in which somebody else acted; None where nobody could.
         task_success: what the task itself said at the end; None where nobody else judges.
+        task_success_at_any_step: whether it ever said so; of a task that ends with its first success
+            this is what it would have come to under the task's own rule.
         diverged: whether the simulation diverged and so ended it, which counts as no success.
     """
 
@@ -39,6 +41,7 @@ class Episode:
     total_reward: float
     interventions: int | None = None
     task_success: bool | None = None
+    task_success_at_any_step: bool | None = None
     diverged: bool = False
 
 
@@ -110,5 +113,6 @@ class _Meter(gymnasium.Wrapper):
             total_reward=self._reward,
             interventions=sum(info["intervened"] for info in self._infos) if self._overseen else None,
             task_success=bool(last.get("task_success")) if self._judged else None,
+            task_success_at_any_step=any(i["task_success"] for i in self._infos) if self._judged else None,
             diverged=self._diverged,
         )

@@ -48,6 +48,7 @@ def summarize(episodes: Sequence[Episode]) -> dict:
         "success_rate": len(done) / len(episodes),
         "success_interval": list(wilson_interval(len(done), len(episodes))),
         "task_successes": None,
+        "task_successes_at_any_step": None,
         "mean_steps": steps / len(episodes),
         "mean_cycle_time_s": float(np.mean(times)) if done else None,
         "median_cycle_time_s": float(np.median(times)) if done else None,
@@ -60,6 +61,7 @@ def summarize(episodes: Sequence[Episode]) -> dict:
     }
     if episodes[0].task_success is not None:
         summary["task_successes"] = sum(episode.task_success for episode in episodes)
+        summary["task_successes_at_any_step"] = sum(e.task_success_at_any_step for e in episodes)
     if episodes[0].interventions is not None:
         summary["intervention_rate"] = sum(episode.interventions for episode in episodes) / max(steps, 1)
         summary["unaided_successes"] = sum(episode.interventions == 0 for episode in done)
@@ -71,7 +73,10 @@ def describe(summary: dict) -> str:
     low, high = summary["success_interval"]
     lines = {
         "success": f"{_share(summary, 'successes')}  (95 % Wilson interval {low:.1%} to {high:.1%})",
-        "task says": _share(summary, "task_successes"),
+        "task says": None
+        if summary["task_successes"] is None
+        else f"{_share(summary, 'task_successes')} at the end, "
+        f"{_share(summary, 'task_successes_at_any_step')} at any step",
         "unaided": _share(summary, "unaided_successes"),
         "interventions": _optional(summary["intervention_rate"], "{:.1%} of the steps"),
         "steps": f"{summary['mean_steps']:.1f} on average",
@@ -98,6 +103,7 @@ def markdown_table(rows: Sequence[tuple[str, dict]]) -> str:
         "success": [_share(summary, "successes") for _, summary in rows],
         "95 % interval": ["{:.1%} to {:.1%}".format(*summary["success_interval"]) for _, summary in rows],
         "task's own success": [_share(summary, "task_successes") for _, summary in rows],
+        "at any step": [_share(summary, "task_successes_at_any_step") for _, summary in rows],
         "unaided": [_share(summary, "unaided_successes") for _, summary in rows],
         "interventions": [_optional(summary["intervention_rate"], "{:.1%}") for _, summary in rows],
         "steps": [f"{summary['mean_steps']:.1f}" for _, summary in rows],
