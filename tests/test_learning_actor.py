@@ -160,6 +160,24 @@ def test_what_the_person_discards_does_not_count(tmp_path, person):
     again.close()
 
 
+def test_what_the_person_discards_after_its_end_no_longer_counts(tmp_path, person, monkeypatch):
+    """They press during the reset that follows; the first press finds nothing to take back."""
+    still = TeleopCommand()
+    begun = [still, still]  # what was tapped while nobody looked, and what is done now
+    person += [press("discard"), still, *begun, *[still] * 6, press("discard"), still, *begun, *[still] * 6]
+    monkeypatch.setattr(Told, "real_time", True)
+    run = make_run(tmp_path / "run", device="told")
+    actor = make_actor(run)
+    outcomes = [actor.run_episode() for _ in range(4)]
+    actor.close()
+    told = [Outcome.PREVIOUS_DISCARDED, Outcome.TIME_LIMIT]
+    assert outcomes == [*told, *told] and actor.steps == 6 and len(recorded(run)) == 1
+    assert [info.why for info in EpisodeStore(run.replay).episodes] == [
+        "not begun", "discarded", "not begun", "",
+    ]  # fmt: skip
+    check_counts(actor, run)
+
+
 def test_while_the_person_pauses_it_can_be_stopped(tmp_path, person):
     person += [TeleopCommand(), press("pause")]
     actor = make_actor(make_run(tmp_path / "run", device="told"))

@@ -77,6 +77,7 @@ def test_changes_that_make_no_sense_are_refused(change, message):
         ({"env": {"reward": "person"}}, "reward 'person': nobody is there to say so"),
         ({"env": {"reward": "person"}, "device": "expert"}, "give the person's device"),
         ({"env": {"intervention": {"mode": "toggle"}}}, "'mode': 'toggle'}, needs a device; give one"),
+        ({"wait": True, "overseer": {}}, "wait is for a person, and there is none"),
         ({"encoder": "none"}, "encoder='none' is about images, and obs='state' has none"),
         (
             {"obs": "pixels", "encoder": "none", "encoder_weights": "a.pkl"},

@@ -183,6 +183,32 @@ def test_with_a_policy_nobody_waits_for_the_persons_first_motion(quick):
     assert told == [] and len(env.unwrapped.actions) == 3
 
 
+def test_with_a_policy_too_somebody_may_have_to_put_things_back(quick):
+    device = FakeDevice([LOOKED, STILL, STILL, MOVING, STILL, STILL])
+    device.real_time = True
+    env, told = Intervention(Ending(GenericEnv(), 3), device), []
+    run = Session(env, lambda line, halted: told.append(line), Recalling(0.1, 0.1, 0.1), waits=True)
+    assert run.run_episode(0) == Outcome.SUCCESS
+    assert told == ["Move to begin"] * 3 + [""]
+    # Half a second after the motion the policy goes on.
+    np.testing.assert_allclose([action[0] for action in env.unwrapped.actions], [1, 0, 0])
+
+
+def test_a_pause_asked_for_during_a_reset_halts_before_the_first_step(quick):
+    run, env, told = with_policy(
+        [press("pause"), STILL, STILL, press("pause"), STILL, STILL], Recalling(0.1, 0.1, 0.1), real_time=True
+    )
+    actions = []
+    run._tell = lambda line, halted: actions.append(len(env.unwrapped.actions))
+    assert run.run_episode(0) == Outcome.SUCCESS
+    assert set(actions) == {0} and len(env.unwrapped.actions) == 3
+
+
+def test_a_discard_during_a_reset_is_about_the_episode_before(quick):
+    run, env, _ = with_policy([press("discard"), STILL], Recalling(), real_time=True)
+    assert run.run_episode(0) == Outcome.PREVIOUS_DISCARDED and env.unwrapped.actions == []
+
+
 def test_who_watches_a_policy_can_pause_and_discard(quick):
     run, env, told = with_policy(
         [STILL, press("pause"), STILL, press("pause"), press("discard")], Recalling()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _OF_THE_RUN = (
     "demos", "no_demos", "no_interventions", "algorithm", "obs", "preset", "overseer", "device",
     "robot", "reward", "frame", "gripper", "axes", "randomise", "seed", "device_frame", "heading",
-    "takeover", "release_delay",
+    "takeover", "release_delay", "wait",
 )  # fmt: skip
 
 
@@ -57,6 +57,8 @@ class Train(TakeoverCommand):
     """A script takes over where a person would."""
     device: str | None = None
     """A person takes over by browser, keyboard, gamepad or spacemouse."""
+    wait: bool = False
+    """Each episode begins with the person's first motion: until then they put things back."""
     view: str = "auto"
     """Live view: auto, window, browser or none. auto shows nothing where no person acts."""
     robot: str = "twin"
@@ -213,6 +215,7 @@ class Train(TakeoverCommand):
             agent=PRESETS[check_name(self.preset, PRESETS, "preset")],
             env={name: value for name, value in env.items() if value is not None},
             device=self.device,
+            wait=self.wait,
             overseer={} if self.overseer else None,
             demonstrations=not self.no_demos,
             interventions=not self.no_interventions,

@@ -64,7 +64,8 @@ def run_episodes(
     meter = _Meter(env, watch)
     session = Session(meter, policy=policy)
     for seed in seeds:
-        while session.run_episode(seed) == Outcome.DISCARDED:
+        # What was told of already stays: "discard" during a reset is about the one to come.
+        while session.run_episode(seed) in (Outcome.DISCARDED, Outcome.PREVIOUS_DISCARDED):
             pass
         yield meter.episode(seed)
 

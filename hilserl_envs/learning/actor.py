@@ -58,7 +58,8 @@ class Actor:
         except BaseException:
             env.close()
             raise
-        self._session = Session(self.env, policy=policy)
+        self._session = Session(self.env, policy=policy, waits=run.settings.wait)
+        self._kept: list[int] = []  # steps of the episodes of this session that count
 
     def run_episode(self, after_step: Callable[[], bool] = lambda: False) -> Outcome:
         """One episode.
@@ -80,6 +81,10 @@ class Actor:
             outcome = self._session.run_episode(seed >> 1, stepped)
             if outcome == Outcome.DISCARDED:
                 self.env.discard()
+            elif outcome == Outcome.PREVIOUS_DISCARDED:
+                self.env.discard("not begun")
+                self.env.take_back()
+                before -= self._kept.pop() if self._kept else 0
             elif outcome == Outcome.STOPPED:
                 self.env.end(why="stopped")
         except DivergedError as error:  # the next reset teleports
@@ -87,7 +92,10 @@ class Actor:
             if self.env.recorded > recorded:
                 self.env.discard("the simulation diverged")
             outcome = Outcome.DISCARDED
-        self.steps = before + (0 if outcome == Outcome.DISCARDED else self._session.steps)
+        self.steps = before
+        if outcome not in (Outcome.DISCARDED, Outcome.PREVIOUS_DISCARDED):
+            self.steps += self._session.steps
+            self._kept.append(self._session.steps)
         self.episodes += 1
         return outcome
 

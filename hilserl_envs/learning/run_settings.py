@@ -43,6 +43,8 @@ class RunSettings:
         agent: see `AgentSettings`.
         env: further arguments of `make_env` (frame, gripper, axes, robot...).
         device: by which a person takes over; None for nobody, unless `overseer` is given.
+        wait: whether an episode begins with the person's first motion, who may have to put things
+            back; else right after the reset.
         overseer: settings of the scripted overseer, {} for its defaults.
         demonstrations: whether the run has any.
         interventions: False leaves nobody to take over, and uses no recorded takeovers.
@@ -73,6 +75,7 @@ class RunSettings:
     agent: AgentSettings = field(default_factory=lambda: PRESETS["fast"])
     env: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
+    wait: bool = False
     overseer: Mapping[str, Any] | None = None
     demonstrations: bool = True
     interventions: bool = True
@@ -119,6 +122,8 @@ class RunSettings:
             raise ConfigError(f"obs='state' holds what only the twin knows, and robot is {robot!r}")
         if self.env.get("reward") == PERSON and not self.with_person:
             raise ConfigError("reward 'person': nobody is there to say so; give the person's device")
+        if self.wait and not self.with_person:
+            raise ConfigError("wait is for a person, and there is none: give their device, or leave it out")
         if "intervention" in self.env and self.device is None:
             raise ConfigError(
                 f"how a person takes over, {self.env['intervention']}, needs a device; give one"

@@ -35,9 +35,9 @@ class Session:
     """Runs episodes in which a policy acts, or a person and nobody else.
 
     Without a policy an episode starts with the person's first motion, if they have a device
-    in their hand. "pause" halts between two steps and goes on at the next press; so does a
-    device that is gone, until it is back. "discard" ends the episode; before its first step
-    it is about the episode before.
+    in their hand; with one at once, unless it `waits`. "pause" halts between two steps, and
+    before the first, and goes on at the next press; so does a device that is gone, until it is
+    back. "discard" ends the episode; before its first step it is about the episode before.
 
     Args:
         env: with `Intervention` in it, and for a person `RealTime`; its zero action leaves
@@ -45,6 +45,7 @@ class Session:
         policy: acts while no person does; None leaves the arm where it is.
         tell: called with a line for the person and whether the session is halted, again and
             again while it is; None shows it on the `LiveView`, if there is one, and prints it.
+        waits: for the person's first motion with a policy too: until then they put things back.
 
     Attributes:
         steps: taken in the episode so far.
@@ -58,12 +59,14 @@ class Session:
         env: gymnasium.Env,
         tell: Callable[[str, bool], None] | None = None,
         policy: Policy | None = None,
+        waits: bool = False,
     ):
         watched = env.has_wrapper_attr("intervenes")
         if not watched and policy is None:
             raise ConfigError("a session needs a person: make the environment with a device")
         self._env, self._tell, self._policy = env, tell or _Teller(env), policy
         self._device: Device | None = env.get_wrapper_attr("device") if watched else None
+        self._waits = waits or policy is None
         self._idle = np.zeros(env.action_space.shape, np.float32)
         self.steps = 0
 
@@ -79,13 +82,17 @@ class Session:
         observation, _ = self._env.reset(seed=seed)
         if self._policy is not None:
             self._policy.start(seed)
-        elif self._device.real_time:
-            first = self._wait(_starts, "Move to begin", enough)
+        if self._device is not None and self._device.real_time:
+            if self._waits:
+                first = self._wait(_starts, "Move to begin", enough)
+                if first is not None:
+                    self._env.get_wrapper_attr("give")(first)
+            else:
+                first = self._halted(self._env.get_wrapper_attr("look")(), enough)
             if first is None:
                 return Outcome.STOPPED
             if "discard" in first.pressed:
                 return Outcome.PREVIOUS_DISCARDED
-            self._env.get_wrapper_attr("give")(first)
         while True:
             action = self._idle if self._policy is None else self._policy(observation)
             observation, _, terminated, truncated, info = self._env.step(action)
@@ -101,14 +108,19 @@ class Session:
                 return Outcome.STOPPED
             if command is None:
                 continue
-            if "pause" in command.pressed:
-                command = self._wait(_resumes, "Paused: press again to go on", enough)
-            elif not command.connected:
-                command = self._wait(_is_back, "The device is gone: the arm waits until it is back", enough)
+            command = self._halted(command, enough)
             if command is None:
                 return Outcome.STOPPED
             if "discard" in command.pressed:
                 return Outcome.DISCARDED
+
+    def _halted(self, command: TeleopCommand, enough: Callable[[], bool]) -> TeleopCommand | None:
+        """Halt where that command asks for it; returns the one that ended that, None where it is enough."""
+        if "pause" in command.pressed:
+            return self._wait(_resumes, "Paused: press again to go on", enough)
+        if not command.connected:
+            return self._wait(_is_back, "The device is gone: the arm waits until it is back", enough)
+        return command
 
     def _wait(
         self, over: Callable[[TeleopCommand], bool], line: str, enough: Callable[[], bool]
