@@ -24,7 +24,7 @@ SMALL = (
     "batch_size=8", "hidden_dims=[16]", "proprioception_dim=8", "training_starts=30",
     "checkpoint_episodes=3", "checkpoint_seconds=0.2", 'env={"max_episode_steps": 10}',
 )  # fmt: skip
-IN_TURNS_KILLS, SIDES_KILLS = 4, 12
+IN_TURNS_KILLS = 4
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +33,13 @@ def processes():
         yield processes
 
 
-def beginning(folder, *more: str) -> tuple:
+def beginning(folder, *more: str, obs: str = "state") -> tuple:
     """Arguments of a new run."""
+    demos = ("--demos", demonstrations()) if obs == "state" else ("--no-demos",)  # those have no images
+    images = () if obs == "state" else ('env={"image_size": 32}',)
     return (
-        "PickCube", "--demos", demonstrations(), "--out", folder, "--obs", "state", "--overseer",
-        "--tracker", "none", "--set", *SMALL, *more,
+        "PickCube", *demos, "--out", folder, "--obs", obs, "--overseer", "--tracker", "none", "--set",
+        *SMALL, *images, *more,
     )  # fmt: skip
 
 
@@ -112,9 +114,11 @@ def test_in_turns_a_run_that_was_killed_is_the_unbroken_one(processes, tmp_path)
         np.testing.assert_array_equal(one["state/cube_pose"], other["state/cube_pose"])
 
 
-def test_actor_and_learner_are_killed_again_and_again(processes, tmp_path):
+@pytest.mark.parametrize(("obs", "kills"), [("state", 15), ("pixels", 6)])
+def test_actor_and_learner_are_killed_again_and_again(processes, tmp_path, obs, kills):
     folder, logs = tmp_path / "run", {side: tmp_path / f"{side}.log" for side in ("learner", "actor")}
-    process = processes.start(*beginning(folder, "utd_ratio=2"), "--side", "learner", log=logs["learner"])
+    arguments = beginning(folder, "utd_ratio=2", obs=obs)
+    process = processes.start(*arguments, "--side", "learner", log=logs["learner"])
     while not (folder / "config.json").exists():
         assert process.poll() is None, process.log.read_text()
         time.sleep(0.01)
@@ -122,7 +126,7 @@ def test_actor_and_learner_are_killed_again_and_again(processes, tmp_path):
     running = {"learner": process}
     rng, finished = np.random.default_rng(1), {}
     resumed = ("--out", folder, "--resume", "--steps", "100000", "--side")
-    for kill in range(SIDES_KILLS):
+    for kill in range(kills):
         for side in logs:
             if side not in running:
                 running[side] = processes.start(*resumed, side, log=logs[side])
@@ -150,7 +154,7 @@ def test_actor_and_learner_are_killed_again_and_again(processes, tmp_path):
     tensors, meta = load_tensors(RunFolder(folder).checkpoint())
     assert meta["steps"] >= wanted and meta["updates"] >= wanted - 30
     assert sum(e.steps for e in store.episodes if is_usable(e)) < wanted + 2 * 10
-    assert sum(not e.finished for e in store.episodes) <= SIDES_KILLS
+    assert sum(not e.finished for e in store.episodes) <= kills
     assert all(torch.isfinite(tensor.float()).all() for tensor in tensors.values())
 
 

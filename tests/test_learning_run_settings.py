@@ -34,8 +34,9 @@ def test_settings_are_changed_by_name():
 
 
 def test_the_environments_are_added_to_those_there_are():
-    changed = with_changes(settings(env={"frame": "base"}), ['env={"max_episode_steps": 5}'])
-    assert changed.env == {"frame": "base", "max_episode_steps": 5}
+    changes = ['env={"max_episode_steps": 5}', 'env={"image_size": 32}']
+    changed = with_changes(settings(env={"frame": "base"}), changes)
+    assert changed.env == {"frame": "base", "max_episode_steps": 5, "image_size": 32}
 
 
 @pytest.mark.parametrize(

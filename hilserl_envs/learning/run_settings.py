@@ -267,6 +267,6 @@ def with_changes(
         except ValueError:
             value = text  # a name
         if name == "env" and isinstance(value, Mapping):
-            value = {**settings.env, **value}
+            value = {**of_run.get("env", settings.env), **value}
         (of_agent if name in agent else of_run)[name] = value
     return dataclasses.replace(settings, agent=dataclasses.replace(settings.agent, **of_agent), **of_run)
