@@ -204,6 +204,14 @@ def test_a_pause_asked_for_during_a_reset_halts_before_the_first_step(quick):
     assert set(actions) == {0} and len(env.unwrapped.actions) == 3
 
 
+def test_who_takes_over_before_the_first_step_of_a_policy_has_control(quick):
+    device = FakeDevice([LOOKED, press("takeover"), MOVING, MOVING])
+    device.real_time = True
+    env = Intervention(Ending(GenericEnv(), 3), device, mode="toggle")
+    Session(env, lambda line, halted: None, Recalling(0.1, 0.1, 0.1)).run_episode(0)
+    assert [action[0] for action in env.unwrapped.actions] == [0, 1, 1]
+
+
 def test_a_discard_during_a_reset_is_about_the_episode_before(quick):
     run, env, _ = with_policy([press("discard"), STILL], Recalling(), real_time=True)
     assert run.run_episode(0) == Outcome.PREVIOUS_DISCARDED and env.unwrapped.actions == []

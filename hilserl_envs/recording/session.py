@@ -84,15 +84,16 @@ class Session:
             self._policy.start(seed)
         if self._device is not None and self._device.real_time:
             if self._waits:
-                first = self._wait(_starts, "Move to begin", enough)
-                if first is not None:
-                    self._env.get_wrapper_attr("give")(first)
+                first = given = self._wait(_starts, "Move to begin", enough)
             else:
-                first = self._halted(self._env.get_wrapper_attr("look")(), enough)
+                given = self._env.get_wrapper_attr("look")()
+                first = self._halted(given, enough)
             if first is None:
                 return Outcome.STOPPED
             if "discard" in first.pressed:
                 return Outcome.PREVIOUS_DISCARDED
+            if first is given:  # what ended a pause is no command
+                self._env.get_wrapper_attr("give")(given)
         while True:
             action = self._idle if self._policy is None else self._policy(observation)
             observation, _, terminated, truncated, info = self._env.step(action)
