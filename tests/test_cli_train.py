@@ -187,6 +187,10 @@ def test_a_run_that_is_resumed_is_what_it_was(run, capsys):
     report = train(capsys, *again, "--side", "actor", "--set", "batch_size=4", status=1)
     assert "leave out --side actor" in report["error"]
     before = RunFolder(run.path).settings
+    release = run.hold("actor")  # one that runs alone has read them already
+    report = train(capsys, *again, "--set", "batch_size=4", status=1)
+    assert "another process is its actor" in report["error"] and RunFolder(run.path).settings == before
+    release()
     train(capsys, *again, "--sync", "--set", "learning_rate=1e-5", "batch_size=4")
     agent = dataclasses.replace(before.agent, learning_rate=1e-5, batch_size=4)
     assert RunFolder(run.path).settings == dataclasses.replace(before, agent=agent)

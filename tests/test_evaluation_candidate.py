@@ -5,8 +5,11 @@ import torch
 
 from hilserl_envs.errors import ConfigError
 from hilserl_envs.evaluation import make_candidate, run_episodes
+from hilserl_envs.learning.learner import Learner
 from hilserl_envs.learning.load_policy import load_policy
+from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.policies import ExpertPolicy, RandomPolicy
+from tests.learning_run import demonstrations, settings
 from tests.saved_runs import save_run
 
 
@@ -87,6 +90,26 @@ def test_a_person_takes_over_as_the_run_says(run):
         assert env.spec.additional_wrappers  # described, as every stack is
         intervention = next(w for w in env.spec.additional_wrappers if w.name == "Intervention")
         assert intervention.kwargs["mode"] == "toggle"
+
+
+def test_and_as_whoever_evaluates_says_beyond_that(run):
+    given = {"device": "browser", "view": "none", "intervention": {"frame": "tcp"}}
+    with make_candidate("PickCube", str(run.path), **given).open() as (env, _):
+        intervention = next(w for w in env.spec.additional_wrappers if w.name == "Intervention")
+        assert (intervention.kwargs["mode"], intervention.kwargs["frame"]) == ("toggle", "tcp")
+
+
+def test_a_script_gives_no_reward_in_a_persons_place(run):
+    with make_candidate("PickCube", str(run.path), device="expert").open() as (env, _):
+        assert env.has_wrapper_attr("intervenes") and not env.has_wrapper_attr("judged_by_person")
+        assert env.unwrapped.ends_on_success
+
+
+def test_what_imitates_is_not_drawn_from_and_that_is_said_at_once(tmp_path):
+    run = RunFolder.create(tmp_path / "run", settings(algorithm="bc"), demonstrations())
+    Learner(run).checkpoint()
+    with pytest.raises(ConfigError, match="no spread that was learned"):
+        make_candidate("PickCube", str(run.path), sample=True)
 
 
 def test_pytorch_has_one_thread_and_then_as_many_as_before(run):

@@ -161,20 +161,20 @@ def test_what_the_person_discards_does_not_count(tmp_path, person):
 
 
 def test_what_the_person_discards_after_its_end_no_longer_counts(tmp_path, person, monkeypatch):
-    """They press during the reset that follows; the first press finds nothing to take back."""
-    still = TeleopCommand()
-    begun = [still, still]  # what was tapped while nobody looked, and what is done now
-    person += [press("discard"), still, *begun, *[still] * 6, press("discard"), still, *begun, *[still] * 6]
+    """They press during the reset that follows, and once more than there is to take back."""
+    still, tapped = TeleopCommand(), [press("discard"), TeleopCommand()]
+    whole = [still, still, *[still] * 5]  # what was tapped while nobody looked; then a look a step
+    person += [*tapped, *whole, *whole, *tapped, *tapped, *whole]
     monkeypatch.setattr(Told, "real_time", True)
     run = make_run(tmp_path / "run", device="told")
     actor = make_actor(run)
-    outcomes = [actor.run_episode() for _ in range(4)]
+    outcomes = [actor.run_episode() for _ in range(6)]
     actor.close()
-    told = [Outcome.PREVIOUS_DISCARDED, Outcome.TIME_LIMIT]
-    assert outcomes == [*told, *told] and actor.steps == 6 and len(recorded(run)) == 1
-    assert [info.why for info in EpisodeStore(run.replay).episodes] == [
-        "not begun", "discarded", "not begun", "",
-    ]  # fmt: skip
+    before, over = Outcome.PREVIOUS_DISCARDED, Outcome.TIME_LIMIT
+    assert outcomes == [before, over, over, before, before, over]
+    assert actor.steps == 12 and len(recorded(run)) == 2
+    whys = [info.why for info in EpisodeStore(run.replay).episodes]
+    assert whys == ["not begun", "", "discarded", "not begun", "not begun", ""]
     check_counts(actor, run)
 
 

@@ -9,8 +9,8 @@ from gymnasium.wrappers import FrameStackObservation, RescaleAction
 
 import hilserl_envs
 from hilserl_envs.errors import ConfigError
-from hilserl_envs.recording import describe_env, rebuild_env
-from hilserl_envs.recording.describe import check_demonstrates, json_value, versions
+from hilserl_envs.recording import Leaf, Schema, describe_env, rebuild_env
+from hilserl_envs.recording.describe import check_demonstrates, check_same, json_value, versions
 from hilserl_envs.teleop import FakeDevice
 from hilserl_envs.wrappers import Intervention
 from tests.generic_env import GenericEnv
@@ -154,6 +154,15 @@ def test_what_may_not(arguments, message):
         ConfigError, match=f"it was recorded in another environment: .*{message}.*Record with"
     ):
         check_demonstrates(made(**arguments), made(), "it")
+
+
+@pytest.mark.parametrize("said", [{"ends_on_success": True}, {"randomise": False}, {"settings": None}])
+def test_to_say_what_is_so_anyway_makes_no_other_store(said):
+    schema = Schema({"state": Leaf((1,))}, {}, Leaf((1,)))
+    for was, now in ((made(), made(**said)), (made(**said), made())):
+        check_same({"schema": schema, **was}, schema, now)
+    with pytest.raises(ConfigError, match="its ends_on_success was True and is False now"):
+        check_same({"schema": schema, **made(**said)}, schema, made(ends_on_success=False))
 
 
 def test_crops_are_no_matter_to_who_sees_no_images():

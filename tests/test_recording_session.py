@@ -184,14 +184,17 @@ def test_with_a_policy_nobody_waits_for_the_persons_first_motion(quick):
 
 
 def test_with_a_policy_too_somebody_may_have_to_put_things_back(quick):
-    device = FakeDevice([LOOKED, STILL, STILL, MOVING, STILL, STILL])
+    """The arm is out of the way by then, and the policy sees what they did."""
+    device = FakeDevice([LOOKED, STILL, STILL, MOVING])
     device.real_time = True
-    env, told = Intervention(Ending(GenericEnv(), 3), device), []
-    run = Session(env, lambda line, halted: told.append(line), Recalling(0.1, 0.1, 0.1), waits=True)
+    env, happened = Intervention(Ending(GenericEnv(), 2), device), []
+    for one, name in ((env.unwrapped, "arm"), (env, "episode")):
+        reset = one.reset
+        one.reset = lambda reset=reset, name=name, **said: (happened.append(name), reset(**said))[1]
+    run = Session(env, lambda line, halted: happened.append(line), Recalling(0.1, 0.1), waits=True)
     assert run.run_episode(0) == Outcome.SUCCESS
-    assert told == ["Move to begin"] * 3 + [""]
-    # Half a second after the motion the policy goes on.
-    np.testing.assert_allclose([action[0] for action in env.unwrapped.actions], [1, 0, 0])
+    assert happened == ["arm", *["Move to begin"] * 3, "", "episode", "arm"]
+    np.testing.assert_allclose([action[0] for action in env.unwrapped.actions], [0.1, 0.1])
 
 
 def test_a_pause_asked_for_during_a_reset_halts_before_the_first_step(quick):

@@ -78,6 +78,30 @@ def test_a_module_before_a_tasks_name_is_imported_as_in_gym_make(tmp_path, monke
             env_id(name)
 
 
+def test_of_tasks_of_one_name_it_is_the_modules_own_and_the_newest(tmp_path, monkeypatch):
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "__init__.py").write_text("import lab.parts\n")
+    (tmp_path / "lab" / "parts.py").write_text(
+        "import hilserl_envs\n"
+        "from hilserl_envs.tasks.pick_cube import PickCube as Public\n"
+        "class PickCube(Public): ...\n"
+        "for version in (0, 1):\n"
+        "    hilserl_envs.register(PickCube, version, namespace='mylab')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        for name in ("lab:PickCube", "lab.parts:PickCube"):
+            assert env_id(name) == "mylab/PickCube-v1" and find_task(name).__module__ == "lab.parts"
+        assert env_id("lab:PickCube-v0") == "mylab/PickCube-v0"
+        assert env_id("lab:hilserl/PickCube-v0") == env_id("PickCube-v0") == "hilserl/PickCube-v0"
+    finally:
+        for version in (0, 1):
+            gymnasium.registry.pop(f"mylab/PickCube-v{version}", None)
+            TASKS.pop(f"mylab/PickCube-v{version}", None)
+        for module in ("lab", "lab.parts"):
+            sys.modules.pop(module, None)
+
+
 def test_settings_change_nested_fields_and_nothing_else():
     task = make_task("PickCube", {"cube_range": 0.05, "arms": {"arm": {"translation_scale": 0.01}}})
     assert task.cube_range == 0.05

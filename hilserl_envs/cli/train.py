@@ -113,7 +113,10 @@ class Train(TakeoverCommand):
                 return self._one_side(run)
             held.callback(run.hold("supervisor"))
             if self.resume and self.set:
-                run.change(self.set)
+                with contextlib.ExitStack() as alone:
+                    for side in ("learner", "actor"):
+                        alone.callback(run.hold(side))
+                    run.change(self.set)
             print(run.describe())
             with Watch(run, self.steps, self.minutes, self.tracker) as watch:
                 if self.cluster is not None:
@@ -157,7 +160,7 @@ class Train(TakeoverCommand):
         """Refuse sides that a run of those settings cannot have."""
         from hilserl_envs.errors import ConfigError
 
-        if self.sync and not settings.patient:
+        if self.sync and settings.acts and not settings.patient:
             raise ConfigError(
                 "--sync makes episodes again after an interruption, and learns between two steps: with a "
                 "person or a robot leave it out"
@@ -234,7 +237,8 @@ class Train(TakeoverCommand):
     def _side_by_side(self, run: RunFolder, watch: Watch) -> None:
         from hilserl_envs.learning.supervisor import Supervisor, side_command
 
-        arguments = ["--out", str(run.path), "--view", self.view, "--torch-device", self.torch_device]
+        arguments = [] if self.task is None else [self.task]
+        arguments += ["--out", str(run.path), "--view", self.view, "--torch-device", self.torch_device]
         arguments += [] if self.steps is None else ["--steps", str(self.steps)]
         sides = ("learner", "actor") if run.settings.acts else ("learner",)
         supervisor = Supervisor({side: side_command(side, arguments) for side in sides}, watch.tell)

@@ -160,12 +160,25 @@ class RunCandidate(Candidate):
         overseer: Mapping[str, Any] | None = None,
         **settings: Any,
     ):
-        from hilserl_envs.learning.load_policy import choose_checkpoint, open_run, read_weights
+        from hilserl_envs.learning.encoder import try_device
+        from hilserl_envs.learning.load_policy import (
+            check_sampling,
+            choose_checkpoint,
+            open_run,
+            read_weights,
+        )
 
         run = open_run(folder, task)
         if overseer is not None:
             overseer = {**(run.settings.overseer or {}), **overseer}
+        if "intervention" in settings:
+            settings["intervention"] = {
+                **run.settings.env.get("intervention", {}),
+                **settings["intervention"],
+            }
         super().__init__(task, str(folder), overseer=overseer, **{**run.settings.env, **settings})
+        try_device(torch_device)
+        check_sampling(run, sample)
         self._run, self._sample, self._torch_device = run, sample, torch_device
         checkpoint = choose_checkpoint(run, checkpoint)
         self._weights, trained = read_weights(run, checkpoint)
@@ -176,6 +189,7 @@ class RunCandidate(Candidate):
         self.about["trained"] = {name: trained[name] for name in ("updates", "steps", "seconds")}
 
     def _make_env(self, arguments: Mapping[str, Any]) -> gymnasium.Env:
+        env_id(self._made_as)  # maybe with a module to import, in this process too
         return self._run.settings.make_env(watched=False, **arguments)
 
     def _make_policy(self, env: gymnasium.Env) -> Policy:

@@ -82,11 +82,10 @@ class Actor:
             if outcome == Outcome.DISCARDED:
                 self.env.discard()
             elif outcome == Outcome.PREVIOUS_DISCARDED:
-                self.env.discard("not begun")
-                self.env.take_back()
-                before -= self._kept.pop() if self._kept else 0
+                self.env.end_if_open("not begun", kept=False)
+                before -= self._kept.pop() if self.env.take_back() else 0
             elif outcome == Outcome.STOPPED:
-                self.env.end(why="stopped")
+                self.env.end_if_open("stopped")
         except DivergedError as error:  # the next reset teleports
             print(f"an episode is left out: {error}", file=sys.stderr)
             if self.env.recorded > recorded:
@@ -96,7 +95,7 @@ class Actor:
         if outcome not in (Outcome.DISCARDED, Outcome.PREVIOUS_DISCARDED):
             self.steps += self._session.steps
             self._kept.append(self._session.steps)
-        self.episodes += 1
+        self.episodes += self.env.recorded - recorded
         return outcome
 
     def close(self) -> None:

@@ -70,7 +70,8 @@ class Learner:
             self.agent.load_state(tensors)
             self.sampler.state = meta["sampler"]
             self._began -= meta["seconds"]
-            self._best, self._normalised, self._judged = meta["best"], meta["normalised"], meta["judged"]
+            self._best, self._judged = meta["best"], meta.get("judged", 0)
+            self._normalised = meta["normalised"]
         # Four numbers, the last above 0: no frame's first crops are drawn from the same.
         self._recropping = Recropping([settings.seed, 5, 0, 1 + self.agent.updates])
         self._logged = self.agent.updates, self.seconds

@@ -93,11 +93,7 @@ def build_policy(
 ) -> LearnedPolicy:
     """The run's policy with those weights; see `load_policy`."""
     try_device(device)
-    if sample and run.settings.algorithm != "sac":
-        raise ConfigError(
-            f"{run.path} is a run of {run.settings.algorithm!r}, whose actions have no spread that was "
-            "learned; take their mean"
-        )
+    check_sampling(run, sample)
     encoder = run.settings.make_encoder(device)
     network = make_agent(run, encoder, device).policy
     try:
@@ -108,6 +104,19 @@ def build_policy(
             f"{' '.join(str(error).split())}"
         ) from error
     return LearnedPolicy(network, run.inputs, ActionParts(run.layout), encoder, sample, device)
+
+
+def check_sampling(run: RunFolder, sample: bool) -> None:
+    """Refuse to draw from what imitates.
+
+    Raises:
+        ConfigError: so.
+    """
+    if sample and run.settings.algorithm != "sac":
+        raise ConfigError(
+            f"{run.path} is a run of {run.settings.algorithm!r}, whose actions have no spread that was "
+            "learned; take their mean"
+        )
 
 
 def check_env(run: RunFolder, env: gymnasium.Env) -> None:

@@ -82,7 +82,9 @@ class RunFolder:
 
     def _set(self, settings: RunSettings) -> None:
         self._stored = settings  # with paths in the folder
-        self.settings = settings.with_files(lambda _, name: str(self.path / name))
+        self.settings = settings.with_files(
+            lambda _, name: str(self.path / name) if name.startswith(f"{FILES}/") else name
+        )
 
     def change(self, changes: Sequence[str]) -> None:
         """Change settings that a run may take up on its way (see `CHANGEABLE`), while no side runs.

@@ -13,7 +13,7 @@ import gymnasium
 from hilserl_envs.errors import ConfigError, check_fields, check_name, checked_names, ranged
 from hilserl_envs.learning.settings import PRESETS, AgentSettings
 from hilserl_envs.stack import PERSON
-from hilserl_envs.teleop import DEVICES, device_class
+from hilserl_envs.teleop import DEVICES, Device, device_class
 
 if TYPE_CHECKING:
     from hilserl_envs.learning.encoder import ImageEncoder
@@ -158,7 +158,7 @@ class RunSettings:
     @property
     def with_person(self) -> bool:
         """Whether a person, who acts in real time, may take over."""
-        return self.device is not None and device_class(self.device.partition(":")[0]).real_time
+        return _is_persons(self.device)
 
     @property
     def patient(self) -> bool:
@@ -181,7 +181,7 @@ class RunSettings:
             env |= {"device": self.device}
         if not watched:
             env.pop("intervention", None)
-            if env.get("reward") == PERSON and "device" not in arguments:
+            if env.get("reward") == PERSON and not _is_persons(arguments.get("device")):
                 del env["reward"]  # nobody is there to ask
         return make_env(self.task, **{"obs": self.obs, "flatten": False, **env, **arguments})
 
@@ -235,6 +235,13 @@ class RunSettings:
         agent = dict(values["agent"])
         agent |= {name: tuple(agent[name]) for name in ("hidden_dims", "bc_hidden_dims")}
         return cls(**{**values, "agent": AgentSettings(**agent)})
+
+
+def _is_persons(device: str | Device | None) -> bool:
+    """Whether a device is a person's, who acts in real time."""
+    if device is None:
+        return False
+    return (device if isinstance(device, Device) else device_class(device.partition(":")[0])).real_time
 
 
 def with_changes(

@@ -20,7 +20,7 @@ from hilserl_envs.wrappers.action import ActionTransform
 
 _PACKAGES = ("gymnasium", "mujoco", "numpy")
 # Arguments of an environment, and wrappers, that change what a reward means, or a seed.
-_MEANING = ("settings", "ends_on_success", "randomise")
+_MEANING = {"settings": None, "ends_on_success": True, "randomise": False}  # by name, and what they are else
 _JUDGING = ("PersonReward", "ClassifierReward")
 _OF_IMAGES = ("CropImages",)  # wrappers that convert nothing else
 _SCALES = ("translation_scale", "rotation_scale")  # of the actions of an arm
@@ -71,7 +71,7 @@ def _conversions(description: Mapping[str, Any]) -> dict[str, str]:
 def _reward(description: Mapping[str, Any]) -> dict[str, str]:
     """What a recording's rewards depend on, in words."""
     kwargs = ((description.get("env") or {}).get("spec") or {}).get("kwargs") or {}
-    words = {f"its {name}": str(kwargs[name]) for name in _MEANING if name in kwargs}
+    words = {f"its {name}": str(kwargs.get(name, default)) for name, default in _MEANING.items()}
     judging = [wrapper["name"] for wrapper in description.get("wrappers", ()) if wrapper["name"] in _JUDGING]
     return words | {"who judges": ", ".join(judging) or "the task"}
 

@@ -77,6 +77,8 @@ class RecordEpisodes(gymnasium.Wrapper, RecordConstructorArgs):
         self._writer = EpisodeWriter(folder, schema, describe_env(env), session, sync)
         self._last: int | None = None
         self._kept_now: list[int] = []
+        self._before: int | None = None  # the last episode with a step that ended
+        self._stepped = False
         self._succeeded = False
 
     @property
@@ -95,9 +97,9 @@ class RecordEpisodes(gymnasium.Wrapper, RecordConstructorArgs):
         Raises:
             RecordingError: it cannot be written.
         """
-        self._end_if_open("reset")
+        self.end_if_open("reset")
         observation, info = self.env.reset(seed=seed, options=options)
-        self._succeeded = bool(info.get("is_success", False))
+        self._succeeded, self._stepped = bool(info.get("is_success", False)), False
         self._last = self._writer.begin(
             observation, seed=seed, options=options, success=self._succeeded, extras=self._extras(info)
         )
@@ -126,6 +128,7 @@ class RecordEpisodes(gymnasium.Wrapper, RecordConstructorArgs):
             except BaseException:
                 self._writer.skip_step()
                 raise
+            self._stepped = True
             if terminated or truncated:
                 self.end()
         return observation, reward, terminated, truncated, info
@@ -144,6 +147,8 @@ class RecordEpisodes(gymnasium.Wrapper, RecordConstructorArgs):
         self._writer.end(kept, why=why)
         if kept:
             self._kept_now.append(self._last)
+        if self._stepped:
+            self._before = self._last
 
     def discard(self, why: str = "discarded") -> None:
         """Don't keep the episode in progress, which ends here, or the last one if it has ended.
@@ -159,22 +164,29 @@ class RecordEpisodes(gymnasium.Wrapper, RecordConstructorArgs):
         else:
             raise ConfigError("there is no episode to discard yet; call reset() first")
 
-    def take_back(self, why: str = "discarded") -> None:
-        """No longer keep the last episode that this session kept, if there is one."""
-        if self._kept_now:
-            self._writer.mark(self._kept_now.pop(), kept=False, why=why)
+    def take_back(self, why: str = "discarded") -> bool:
+        """No longer keep the episode before the one that has only just begun.
+
+        Returns whether it was kept until now; nothing happens to those before it.
+        """
+        if self._before not in self._kept_now:
+            return False
+        self._writer.mark(self._before, kept=False, why=why)
+        self._kept_now.remove(self._before)
+        return True
 
     def close(self) -> None:
         """End the episode in progress, let go of the store, and close the environment."""
         try:
-            self._end_if_open("closed")
+            self.end_if_open("closed")
         finally:
             self._writer.close()
             self.env.close()
 
-    def _end_if_open(self, why: str) -> None:
+    def end_if_open(self, why: str, kept: bool | None = None) -> None:
+        """As `end`, if an episode is in progress."""
         if self._writer.episode is not None:
-            self.end(why=why)
+            self.end(kept, why)
 
     def _extras(self, info: Mapping[str, Any]) -> dict[str, Any]:
         return {name: info[name] for name in self._writer.schema.extras if name in info}

@@ -45,7 +45,8 @@ class Session:
         policy: acts while no person does; None leaves the arm where it is.
         tell: called with a line for the person and whether the session is halted, again and
             again while it is; None shows it on the `LiveView`, if there is one, and prints it.
-        waits: for the person's first motion with a policy too: until then they put things back.
+        waits: for the person's first motion with a policy too, before the episode's reset: until
+            then they put things back.
 
     Attributes:
         steps: taken in the episode so far.
@@ -79,21 +80,17 @@ class Session:
                 episode stops there.
         """
         self.steps = 0
+        watched = self._device is not None and self._device.real_time
+        if watched and self._waits and self._policy is not None:
+            # The arm goes out of the way first; what the episode begins with is seen afterwards.
+            self._env.unwrapped.reset(seed=seed)
+            if (outcome := self._begin(True, enough)) is not None:
+                return outcome
         observation, _ = self._env.reset(seed=seed)
         if self._policy is not None:
             self._policy.start(seed)
-        if self._device is not None and self._device.real_time:
-            if self._waits:
-                first = given = self._wait(_starts, "Move to begin", enough)
-            else:
-                given = self._env.get_wrapper_attr("look")()
-                first = self._halted(given, enough)
-            if first is None:
-                return Outcome.STOPPED
-            if "discard" in first.pressed:
-                return Outcome.PREVIOUS_DISCARDED
-            if first is given:  # what ended a pause is no command
-                self._env.get_wrapper_attr("give")(given)
+        if watched and (outcome := self._begin(self._policy is None, enough)) is not None:
+            return outcome
         while True:
             action = self._idle if self._policy is None else self._policy(observation)
             observation, _, terminated, truncated, info = self._env.step(action)
@@ -114,6 +111,24 @@ class Session:
                 return Outcome.STOPPED
             if "discard" in command.pressed:
                 return Outcome.DISCARDED
+
+    def _begin(self, waits: bool, enough: Callable[[], bool]) -> Outcome | None:
+        """Wait for the person, or halt where they ask for it; the outcome, if there is one already.
+
+        What they did by then counts in the first step, unless it ended a pause.
+        """
+        if waits:
+            first = given = self._wait(_starts, "Move to begin", enough)
+        else:
+            given = self._env.get_wrapper_attr("look")()
+            first = self._halted(given, enough)
+        if first is None:
+            return Outcome.STOPPED
+        if "discard" in first.pressed:
+            return Outcome.PREVIOUS_DISCARDED
+        if first is given:
+            self._env.get_wrapper_attr("give")(first)
+        return None
 
     def _halted(self, command: TeleopCommand, enough: Callable[[], bool]) -> TeleopCommand | None:
         """Halt where that command asks for it; returns the one that ended that, None where it is enough."""

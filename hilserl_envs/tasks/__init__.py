@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 
 from hilserl_envs.errors import ConfigError, check_name
-from hilserl_envs.named import import_module, load_named
+from hilserl_envs.named import import_module
 from hilserl_envs.tasks.jenga_whip import JengaWhip
 from hilserl_envs.tasks.object_flip import ObjectFlip
 from hilserl_envs.tasks.object_handover import ObjectHandover
@@ -52,39 +52,48 @@ def register(task: type[Task], version: int = 0, namespace: str = NAMESPACE) -> 
 
 
 def find_task(name: str) -> type[Task]:
-    """The task class of anything that `env_id` takes, or of "module:Class", registered or not.
+    """The task class of "module:Class", registered or not, or of anything that `env_id` takes.
 
     Raises:
         ConfigError: there is none.
     """
     if not isinstance(name, str):
         raise ConfigError(f"a task is named by a string or is a Task, got {name!r}")
-    _, colon, rest = name.partition(":")
-    if not colon or not all(part.isidentifier() for part in rest.split(".")):
-        return TASKS[env_id(name)]
-    found = load_named(name, "task")
-    if not (isinstance(found, type) and issubclass(found, Task)):
-        raise ConfigError(f"{name!r} is {found!r}, not a subclass of Task")
-    return found
+    module, colon, rest = name.rpartition(":")
+    if colon and (found := _task_in(module, rest, name)) is not None:
+        return found
+    return TASKS[env_id(name)]
 
 
 def env_id(name: str) -> str:
     """The full id of a registered task given as full id, as "RamInsertion-v0" or as "RamInsertion".
 
     "module:PushPuck", or any other of these with a module before it, imports the module first, which
-    registers the task, as in `gym.make`.
+    registers the task, as in `gym.make`. Of several that a name fits it is the module's own, and of
+    these the newest version.
 
     Raises:
         ConfigError: there is none; names the nearest. Or the module cannot be imported.
     """
     module, colon, rest = name.rpartition(":")
-    if colon:
-        import_module(module, f"task {name!r}")
-    for known in TASKS:
-        bare = known.partition("/")[2]
-        if rest in (known, bare, bare.rpartition("-v")[0]):
-            return known
-    return check_name(rest, TASKS, f"task of {module!r}" if colon else "task")
+    named = _task_in(module, rest.rpartition("/")[2].partition("-v")[0], name) if colon else None
+    fitting = {}
+    for known, task in TASKS.items():
+        bare, _, version = known.partition("/")[2].rpartition("-v")
+        if rest in (known, f"{bare}-v{version}", bare):
+            own = task is named or f"{task.__module__}.".startswith(f"{module}.")
+            fitting[known] = (bool(colon) and own, int(version))
+    if not fitting:
+        return check_name(rest, TASKS, f"task of {module!r}" if colon else "task")
+    return max(fitting, key=fitting.__getitem__)
+
+
+def _task_in(module: str, path: str, name: str) -> type[Task] | None:
+    """The task class of that path in a module, which is imported; None where there is none."""
+    found = import_module(module, f"task {name!r}")
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) and issubclass(found, Task) else None
 
 
 def make_task(task: str | Task, settings: Mapping[str, Any] | None = None) -> Task:
