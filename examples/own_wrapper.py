@@ -1,5 +1,6 @@
 """Add a wrapper of your own: touch gently. It goes into the standard stack, and into training:
 
+hilserl record RamInsertion --obs state --device expert:noise=0.1 --out demos
 PYTHONPATH=examples hilserl train RamInsertion --obs state --demos demos --out run --overseer --steps 8000 \\
     --set 'env={"wrappers": ["own_wrapper:GentleTouch"]}'
 """

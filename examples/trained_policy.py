@@ -1,5 +1,6 @@
 """Let a trained policy act: the one in the folder that `hilserl train` made.
 
+hilserl record PickCube --obs state --device expert --out demos
 hilserl train PickCube --obs state --demos demos --out run --algorithm bc --steps 500
 python examples/trained_policy.py run
 """

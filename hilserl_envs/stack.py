@@ -11,6 +11,7 @@ import gymnasium
 from gymnasium.vector import AutoresetMode
 
 from hilserl_envs.errors import ConfigError, check_name
+from hilserl_envs.franka_env import FrankaEnv
 from hilserl_envs.named import load_named
 from hilserl_envs.tasks import env_id
 from hilserl_envs.teleop import Device, device_class
@@ -31,6 +32,11 @@ from hilserl_envs.wrappers import (
 from hilserl_envs.wrappers.overseer import OverseerSettings
 
 FRAMES = ("relative", "base")
+# Of `gym.make` and `FrankaEnv`, but for what the id stands for.
+_ARGUMENTS = (
+    *(name for name in inspect.signature(FrankaEnv).parameters if name != "task"),
+    "max_episode_steps", "disable_env_checker",
+)  # fmt: skip
 PERSON = "person"  # who gives the reward
 GRACE = 10.0  # at the time limit, for a person to say how it went [s]
 
@@ -50,7 +56,7 @@ def make_env(
     intervention: Mapping[str, Any] | None = None,
     overseer: Mapping[str, Any] | None = None,
     gripper_penalty: float | None = None,
-    wrappers: Sequence[str | Callable[[gymnasium.Env], gymnasium.Env]] = (),
+    wrappers: Sequence[str | Sequence | Callable[[gymnasium.Env], gymnasium.Env]] = (),
     **arguments: Any,
 ) -> gymnasium.Env:
     """A task in the standard stack of the paper.
@@ -87,7 +93,8 @@ def make_env(
             {} for its defaults; `device` is then its device, "expert" by default.
         gripper_penalty: for every change of a gripper, see `GripperPenalty`.
         wrappers: your own, the first one innermost: classes, or names such as
-            "mylab.wrappers:GentleTouch", which can be saved with a run.
+            "mylab.wrappers:GentleTouch", which can be saved with a run, alone or with arguments:
+            ("mylab.wrappers:GentleTouch", {"limit": 5}).
         arguments: of `gym.make` and `FrankaEnv`: robot, obs, render_mode, reset_mode...
 
     Raises:
@@ -96,7 +103,14 @@ def make_env(
     check_name(frame, FRAMES, "frame")
     if keys is not None and not flatten:
         raise ConfigError("make_env: keys choose what is flattened; leave them out with flatten=False")
-    by_person = reward == PERSON
+    for name in arguments:
+        check_name(name, _ARGUMENTS, "argument of make_env")
+    for name, value in (("keys", keys), ("wrappers", wrappers)):
+        if isinstance(value, str) or not isinstance(value or (), Sequence):
+            raise ConfigError(f"make_env: {name} are a list, got {value!r}")
+    if not isinstance(crops or {}, Mapping):
+        raise ConfigError(f"make_env: crops are (top, left, height, width) by camera, got {crops!r}")
+    by_person = isinstance(reward, str) and reward == PERSON
     if by_person:
         reward = None
     elif isinstance(reward, str | Path):
@@ -105,6 +119,11 @@ def make_env(
         _check_names(reward, ClassifierReward, "reward setting", leave_out=("env",))
         if "classifier" not in reward:
             raise ConfigError(f"make_env: reward settings name a classifier, got {dict(reward)}")
+    elif reward is not None and not callable(reward):
+        raise ConfigError(
+            f"make_env: reward is {PERSON!r}, a classifier's file, settings with one, or puts a wrapper on; "
+            f"got {reward!r}"
+        )
     if by_person or isinstance(reward, Mapping):
         arguments = {"ends_on_success": False, **arguments}
     env = gymnasium.make(env_id(task), **arguments)
@@ -129,11 +148,25 @@ def make_env(
         if gripper_penalty is not None:
             env = GripperPenalty(env, gripper_penalty)
         for wrapper in wrappers:
-            env = (load_named(wrapper, "wrapper") if isinstance(wrapper, str) else wrapper)(env)
+            env = _wrapped(env, wrapper)
         return FlattenProprioception(env, keys) if flatten else env
     except BaseException:
         env.close()  # a device that was opened is free again
         raise
+
+
+def _wrapped(env: gymnasium.Env, wrapper: str | Sequence | Callable) -> gymnasium.Env:
+    """With one of the user's wrappers."""
+    name, arguments = (wrapper, {}) if callable(wrapper) or isinstance(wrapper, str) else wrapper
+    made = load_named(name, "wrapper") if isinstance(name, str) else name
+    try:
+        inspect.signature(made).bind(env, **arguments)
+    except TypeError as error:
+        raise ConfigError(
+            f"the wrapper {name!r} takes other arguments than {arguments}: {error}. Arguments go beside its "
+            'name: ("mylab.wrappers:GentleTouch", {"limit": 5})'
+        ) from None
+    return made(env, **arguments)
 
 
 def _watched(

@@ -148,6 +148,8 @@ def test_a_policy_acts_while_somebody_only_labels(tmp_path, capsys):
     run = save_run(tmp_path / "run")
     args = ["label", "PickCube", "--device", "expert:acts=false", "--obs", "state"]
     args += ["--successes", "0", "--failures", "12", "--policy", str(run.path)]
+    pixels = [*args[:4], *args[6:], "--out", str(tmp_path / "labels")]
+    assert "learned from state, and --obs is pixels" in hilserl(capsys, *pixels, status=1)["error"]
     report = hilserl(capsys, *args, "--out", str(tmp_path / "labels"))
     assert report["labels"] == {"success": 0, "failure": 12}
     (episode,) = EpisodeStore(tmp_path / "labels")
@@ -212,7 +214,8 @@ def test_the_public_codes_demos_are_imported_and_nothing_else(tmp_path, capsys):
         (["record", "PickCube", "--device", "expert:skil=1"], "did you mean 'skill'"),
         (["record", "PickCube", "--device", "expert", "--episodes", "0"], "at least 1"),
         (["record", "PickCube", "--device", "expert", "--seed", "-1"], "at least 0"),
-        (["record", "PickCube", "--device", "expert", "--reward", "nowhere"], "nowhere is not there"),
+        (["record", "PickCube", "--device", "expert", "--reward", "tsk"], "did you mean 'task'"),
+        (["record", "PickCube", "--device", "expert", "--reward", "no.safetensors"], "no.safetensors is not"),
         (["record", "PickCube", "--device", "expert", "--view", "wall"], "unknown live view"),
         (["label", "PickCube", "--device", "expert", "--successes", "0", "--failures", "0"], "at least 0"),
         (["label", "PickCube", "--device", "expert", "--policy", "nowhere"], "nowhere"),

@@ -129,6 +129,17 @@ def test_it_says_what_its_critic_thinks_of_the_action(seen):
     assert make(seen).value is None
 
 
+def test_it_works_on_one_thread_and_leaves_the_others_as_they_were(seen):
+    threads, before = [], torch.get_num_threads()
+    policy = make(seen, critic=lambda latent, motion: threads.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        policy(seen[2])
+        assert threads == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_weights_may_change_between_two_calls(seen):
     policy = make(seen)
     before = policy(seen[2])

@@ -113,7 +113,7 @@ def test_what_came_out_is_printed_and_handed_on(run, clock, capsys):
     assert (report["episodes"], report["steps"], report["updates"]) == (2, 10, 25)
     assert (report["success_rate"], report["unaided_success_rate"]) == (0.5, 0.5)
     assert report["intervention_rate"] == pytest.approx(0.1) and report["cycle_time_s"] == pytest.approx(0.5)
-    assert capsys.readouterr().out.startswith(f"{run.path}: success 50%")
+    assert capsys.readouterr().out.startswith(f"{run.path}: 10 steps in 2 episodes, 1.0 min; success 50%")
 
 
 def test_where_there_is_no_room_for_the_picture_all_is_let_go(run, tracker):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import FrameStackObservation
 
 import hilserl_envs
 from hilserl_envs import stack
@@ -106,6 +107,35 @@ def test_bad_arguments_are_refused():
         make_policy("experts", env)
     with pytest.raises(ConfigError, match="needs a FrankaEnv"):
         ExpertPolicy(gymnasium.make("CartPole-v1"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"devce": "browser"}, "unknown argument of make_env 'devce'"),
+        ({"image_sise": 64}, "did you mean 'image_size'"),
+        ({"wrappers": "tests.generic_env:Marked"}, "wrappers are a list, got 'tests"),
+        ({"keys": "tcp_pose"}, "keys are a list, got 'tcp_pose'"),
+        ({"crops": 3}, "by camera, got 3"),
+        ({"reward": 3}, "reward is 'person', a classifier's file.*got 3"),
+        ({"wrappers": [FrameStackObservation]}, "takes other arguments than {}.*stack_size.*beside its name"),
+        (
+            {"wrappers": [("gymnasium.wrappers:FrameStackObservation", {"stack": 2})]},
+            "FrameStackObservation' takes other arguments than {'stack': 2}",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_argument_is_said(options, message):
+    with pytest.raises(ConfigError, match=message):
+        hilserl_envs.make_env("PickCube", obs="state", **options)
+
+
+def test_a_wrapper_of_ones_own_may_have_arguments():
+    named = ["gymnasium.wrappers:TimeLimit", {"max_episode_steps": 3}]
+    env = hilserl_envs.make_env("PickCube", obs="state", wrappers=[named])
+    env.reset(seed=0)
+    assert [env.step(np.zeros(7))[3] for _ in range(3)] == [False, False, True]
+    env.close()
 
 
 def test_a_device_that_was_opened_for_nothing_is_free_again(monkeypatch):

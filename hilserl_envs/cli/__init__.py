@@ -83,6 +83,9 @@ def main(args: Sequence[str] | None = None) -> int:
             return _main(args)
         finally:
             sys.stdout.flush()
+    except KeyboardInterrupt:  # before there was anything to stop
+        print("hilserl: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `hilserl ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

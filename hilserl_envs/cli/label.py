@@ -43,6 +43,11 @@ class Label(SessionCommand):
             from hilserl_envs.learning.load_policy import check_env, load_policy, open_run
 
             run = open_run(self.policy, self.task)
+            if (seen := run.settings.obs) != self.obs:
+                raise ConfigError(
+                    f"{self.policy} learned from {seen}, and --obs is {self.obs}: give --obs {seen}, or "
+                    "another run"
+                )
             policy = load_policy(run)
         env = labels = FrameLabels(self.make_env(ends_on_success=False), self.per_episode)
         try:

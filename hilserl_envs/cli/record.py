@@ -7,6 +7,9 @@ import time
 from dataclasses import dataclass
 
 from hilserl_envs.cli.session import SessionCommand
+from hilserl_envs.cli.takeover import reward_named
+
+SAY_EVERY = 50  # episodes: what does not succeed goes on for ever
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class Record(SessionCommand):
 
         if self.episodes < 1:
             raise ConfigError(f"--episodes must be at least 1, got {self.episodes}")
-        env = self.make_env(reward=None if self.reward == "task" else self.reward)
+        env = self.make_env(reward=reward_named(self.reward))
         began, counts = time.monotonic(), dict.fromkeys((outcome.value for outcome in Outcome), 0)
         try:
             env = view = self.with_view(env)
@@ -51,6 +54,10 @@ class Record(SessionCommand):
                 while recorder.kept < self.episodes:
                     view.note(kept=recorder.kept, wanted=self.episodes)
                     counts[next(outcomes).value] += 1
+                    tried = sum(counts.values())
+                    if tried % SAY_EVERY == 0:
+                        some = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+                        tqdm.write(f"{tried} episodes, {recorder.kept} kept: {some}", file=sys.stderr)
                     bar.update(recorder.kept - bar.n)
                     bar.set_postfix({name: count for name, count in counts.items() if count})
             kept, recorded = recorder.kept, recorder.recorded

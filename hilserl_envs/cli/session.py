@@ -40,7 +40,7 @@ class SessionCommand(TakeoverCommand):
     image_format: str = "png"
     """png (lossless), jpeg or raw."""
     obs: str = "pixels"
-    """pixels, or both: with the twin's object poses."""
+    """pixels; state: the twin's object poses and no images; or both."""
     frame: str = "relative"
     """Of actions and poses: relative (of the end effector, from the reset pose) or base."""
     gripper: str | None = None

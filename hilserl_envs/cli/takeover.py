@@ -1,4 +1,4 @@
-"""How a person takes over, in every command in which one may."""
+"""What a person does in several commands: how they take over, whether they give the reward."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from hilserl_envs.cli import Command
+from hilserl_envs.errors import ConfigError, check_name
+
+
+def reward_named(name: str) -> str | None:
+    """`--reward` as `make_env` takes it.
+
+    Raises:
+        ConfigError: neither task nor person, nor the name of a classifier's file.
+    """
+    if not name.endswith(".safetensors"):
+        try:
+            check_name(name, ("task", "person"), "reward")
+        except ConfigError as error:
+            raise ConfigError(f"{error}, or a classifier's file, NAME.safetensors") from None
+    return None if name == "task" else name
 
 
 @dataclass(frozen=True, kw_only=True)

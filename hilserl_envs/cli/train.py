@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from hilserl_envs.cli.takeover import TakeoverCommand
+from hilserl_envs.cli.takeover import TakeoverCommand, reward_named
 
 if TYPE_CHECKING:
     from hilserl_envs.learning.run_folder import RunFolder
@@ -110,6 +110,7 @@ class Train(TakeoverCommand):
                 held.enter_context(connected(self.cluster))  # before there is a run
             run = self._open() if self.resume else self._create()
             if self.side != "both":
+                print(run.describe())
                 return self._one_side(run)
             held.callback(run.hold("supervisor"))
             if self.resume and self.set:
@@ -119,6 +120,8 @@ class Train(TakeoverCommand):
                     run.change(self.set)
             print(run.describe())
             with Watch(run, self.steps, self.minutes, self.tracker) as watch:
+                if self.steps is not None and watch.steps >= self.steps:
+                    print(f"it has {watch.steps} already, of all sessions; for more give --steps beyond that")
                 if self.cluster is not None:
                     self._across_machines(run, watch)
                 else:
@@ -209,7 +212,7 @@ class Train(TakeoverCommand):
             raise ConfigError("--demos and --no-demos contradict each other; leave one out")
         env = {"robot": self.robot, "frame": self.frame, "gripper": self.gripper, "axes": self.axes or None}
         env["randomise"] = self.randomise or None
-        env["reward"] = None if self.reward == "task" else self.reward
+        env["reward"] = reward_named(self.reward)
         env["intervention"] = self.intervention
         settings = RunSettings(
             task=self.task,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -90,9 +89,6 @@ class Candidate(ABC):
     def open(self, **arguments: Any) -> Iterator[tuple[gymnasium.Env, Policy]]:
         """Make the environment and the policy, and close the environment at the end.
 
-        Meanwhile PyTorch works on one thread, so that the same seed is the same episode in every
-        process.
-
         Args:
             arguments: of `make_env`; they go before the candidate's own.
 
@@ -105,8 +101,7 @@ class Candidate(ABC):
             policy = self._make_policy(env)
             if self._view != "none":
                 env = LiveView(env, self._view)
-            with _one_thread():
-                yield env, policy
+            yield env, policy
         finally:
             env.close()
 
@@ -213,17 +208,3 @@ def make_candidate(task: str, policy: str, **settings: Any) -> Candidate:
         except ConfigError as error:
             raise ConfigError(f"{error}, or the folder of a run, but there is no folder {policy!r}") from None
     return RunCandidate(task, policy, **settings)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    torch = sys.modules.get("torch")  # only what is loaded by now will work
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

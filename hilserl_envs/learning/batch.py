@@ -146,7 +146,8 @@ class Inputs:
         if wrong:
             raise ConfigError(
                 f"{where} does not hold what the policy shall see: {'; '.join(wrong)}. "
-                "Record with the same task and settings (obs=both holds images and the twin's state)"
+                "Record with the same task and settings (`--obs both`, obs=both in Python, holds images and "
+                "the twin's state)"
             )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from hilserl_envs.errors import ConfigError, LearningError
 from hilserl_envs.learning.batch import Packed
 from hilserl_envs.learning.encoder import SMALLEST_SIDE, ImageEncoder, make_encoder
-from hilserl_envs.learning.extra import torch
+from hilserl_envs.learning.extra import one_thread, torch
 from hilserl_envs.learning.features import pack
 from hilserl_envs.learning.networks import MLP, CameraHead
 from hilserl_envs.learning.settings import AgentSettings
@@ -106,6 +106,7 @@ class RewardClassifier:
         """Probability above which each stage counts as reached."""
         return self.info.thresholds
 
+    @one_thread()
     def __call__(self, observation: Mapping[str, Any]) -> np.ndarray:
         """Probabilities (stages,) float32 of one observation of an environment.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 from hilserl_envs.errors import ConfigError
 
@@ -35,4 +36,20 @@ def _load_triton() -> None:
 
 _load_triton()
 
-__all__ = ["INSTALL", "torch"]
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch works on one thread in here: for single images several wait for each other more than they work.
+
+    Where other processes want the cores too, that makes an action a hundred times as slow. And
+    results don't depend on how many cores there are.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+__all__ = ["INSTALL", "one_thread", "torch"]

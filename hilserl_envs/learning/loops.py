@@ -20,6 +20,7 @@ from hilserl_envs.learning.tensor_files import load_tensors
 IDLE = 0.005  # between two looks at what the other side does [s]
 ENCODED_AT_ONCE = 4  # frames between two updates
 FIRST_LOOK = 0.1  # between two looks for a first policy [s]
+PATIENCE = 10.0  # until it is said that there is none yet [s]
 
 
 @dataclass(frozen=True)
@@ -182,11 +183,14 @@ def _holding(run: RunFolder, *sides: str) -> Iterator[None]:
 
 def _wait_for(policy: PublishedPolicy, budget: Budget) -> bool:
     """Wait for a first policy; returns whether there is one, or else it is time to stop."""
-    told = False
+    told, began = False, time.monotonic()
     while not budget.stop():
         try:
             if policy.refresh():
                 return True
+            if not told and time.monotonic() - began > PATIENCE:
+                print("the actor waits for the learner's first policy", file=sys.stderr, flush=True)
+                told = True
         except LearningError as error:
             # After a power failure: the learner writes another when it starts.
             if not told:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hilserl_envs.learning.batch import ActionParts, Inputs, Observations, unscaled
 from hilserl_envs.learning.encoder import ImageEncoder
-from hilserl_envs.learning.extra import torch
+from hilserl_envs.learning.extra import one_thread, torch
 from hilserl_envs.learning.networks import PolicyNetwork, sample_tanh
 from hilserl_envs.recording.schema import flatten
 
@@ -50,6 +50,7 @@ class LearnedPolicy:
         """Begin an episode; `seed` decides on what is drawn in it."""
         self._rng = np.random.default_rng([seed, 4])
 
+    @one_thread()
     @torch.no_grad()
     def __call__(self, observation: Mapping[str, Any]) -> np.ndarray:
         """The action (n,) float32."""

@@ -67,6 +67,11 @@ class Watch:
                 self._plot()
         return self._minutes is not None and self.seconds >= 60 * self._minutes
 
+    @property
+    def steps(self) -> int:
+        """Of the run so far (updates, where nobody acts)."""
+        return self._progress.steps
+
     def tell(self, line: str) -> None:
         """A line for the person, above the progress bar."""
         tqdm.write(line, file=sys.stderr)
@@ -74,7 +79,10 @@ class Watch:
     def report(self) -> dict:
         """What came out, for programs; and for people, printed."""
         progress = self._progress
-        print(f"{self._run.path}: {progress.line()}")
+        print(
+            f"{self._run.path}: {progress.steps} {self._unit}s in {progress.episodes} episodes, "
+            f"{self.seconds / 60:.1f} min; {progress.line()}"
+        )
         return {
             "run": str(self._run.path),
             "episodes": progress.episodes,

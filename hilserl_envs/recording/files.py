@@ -42,8 +42,10 @@ def read_meta(folder: Path) -> dict:
         if number <= FORMAT:
             return {**meta, "schema": Schema.from_json(meta["schema"])}
     except (FileNotFoundError, NotADirectoryError):
+        inner = [path.parent for path in sorted(folder.glob(f"*/{META}"))]  # a training run's, maybe
         raise RecordingError(
             f"{folder} holds no episodes: it has no {META}; name a folder that was recorded into"
+            + (f", such as {' or '.join(map(str, inner))}" if inner else "")
         ) from None
     except OSError as error:
         raise RecordingError(f"cannot read {folder / META}: {error.strerror}") from None
