@@ -124,7 +124,7 @@ def test_a_recording_replays_to_the_bit_and_nothing_else_goes_behind_it(tmp_path
     again.close()
     assert replay.success and max(replay.state_drift.values()) == 0
     nominal = hilserl_envs.make_env("PickCube", obs="state", flatten=False, settings=arguments["settings"])
-    with pytest.raises(ConfigError, match="its randomise was True and is absent now"):
+    with pytest.raises(ConfigError, match="its randomise was True and is False now"):
         RecordEpisodes(nominal, tmp_path / "store", "all").reset(seed=0)
     nominal.close()
 
