@@ -62,7 +62,8 @@ def check_name(name: str, allowed: Iterable[str], what: str) -> str:
     allowed = list(allowed)
     if name in allowed:
         return name
-    near = difflib.get_close_matches(str(name), allowed, n=3, cutoff=0.5)
+    lower = {str(known).lower(): known for known in reversed(allowed)}
+    near = [lower[close] for close in difflib.get_close_matches(str(name).lower(), lower, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise ConfigError(f"unknown {what} {name!r}: {hint}known: {', '.join(map(str, allowed))}")
 

@@ -37,6 +37,11 @@ def test_a_known_name_is_returned():
     assert check_name("left", iter(("left", "right")), "arm") == "left"
 
 
+def test_capitals_are_no_matter_to_what_is_near():
+    with pytest.raises(ConfigError, match="unknown task 'pickcube': did you mean 'hilserl/PickCube-v0'"):
+        check_name("pickcube", ["hilserl/RamInsertion-v0", "hilserl/PickCube-v0"], "task")
+
+
 def test_an_unknown_name_lists_the_nearest_and_all():
     with pytest.raises(ConfigError, match="unknown arm 'lefft': did you mean 'left'.*known: left, right"):
         check_name("lefft", ("left", "right"), "arm")

@@ -57,7 +57,8 @@ class Eval(TakeoverCommand):
     timestep: float | None = None
     """Of the twin's physics [s]; the task's own by default."""
     randomise: bool | None = None
-    """The twin differs from episode to episode (see docs/randomisation.md); a run's own by default."""
+    """True or False: the twin differs from episode to episode (see docs/randomisation.md); a run's own by
+    default."""
     torch_device: str = "cpu"
     """Of a run's networks: cpu, cuda, cuda:1 and so on."""
     render: Annotated[bool, tyro.conf.arg(aliases=["-r"])] = False

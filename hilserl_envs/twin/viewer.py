@@ -28,8 +28,8 @@ class Window:
             os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         ):
             raise RenderingError(
-                "render_mode='human' needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set; use "
-                "render_mode='rgb_array', or run under a virtual display: xvfb-run -a python ..."
+                "render_mode='human' (--render) needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is "
+                "set; use render_mode='rgb_array' (--out or --video), or a virtual display: xvfb-run -a ..."
             )
         import mujoco.viewer
 
