@@ -184,10 +184,14 @@ class RunFolder:
             steps = len(demonstrations.transitions())
             lines.append(f"demonstrations: {len(demonstrations)} episodes, {steps} steps")
         row, fresh = row_size(settings, cameras) if cameras else 0, settings.crops_at_update
+        kept = "frames" if fresh else "features"
+        of_images = (
+            f"up to {settings.cached_frames * row / 1e9:.1f} GB of {kept} (of the newest "
+            f"{settings.replay_capacity} frames), and "
+        )
         lines.append(
-            f"disk: up to {settings.cached_frames * row / 1e9:.1f} GB of {'frames' if fresh else 'features'} "
-            f"(of the newest {settings.replay_capacity} frames), and the recording, "
-            f"which is never cut short; {shutil.disk_usage(self.path).free / 1e9:.0f} GB are free"
+            f"disk: {of_images if cameras else ''}the recording, which is never cut short; "
+            f"{shutil.disk_usage(self.path).free / 1e9:.0f} GB are free"
         )
         numbers = 2 * 4 * (self.inputs.state_size + 16) * settings.replay_capacity
         # Images of the batches, and what a CNN's gradients need of them, as measured.
