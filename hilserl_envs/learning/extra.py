@@ -41,7 +41,7 @@ _load_triton()
 def one_thread() -> Iterator[None]:
     """PyTorch works on one thread in here: for single images several wait for each other more than they work.
 
-    Where other processes want the cores too, that makes an action a hundred times as slow. And
+    Where other processes want the cores too, that made an action up to a hundred times as slow. And
     results don't depend on how many cores there are.
     """
     before = torch.get_num_threads()

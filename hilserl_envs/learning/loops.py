@@ -20,7 +20,7 @@ from hilserl_envs.learning.tensor_files import load_tensors
 IDLE = 0.005  # between two looks at what the other side does [s]
 ENCODED_AT_ONCE = 4  # frames between two updates
 FIRST_LOOK = 0.1  # between two looks for a first policy [s]
-PATIENCE = 10.0  # until it is said that there is none yet [s]
+SAY_AFTER = 10.0  # without one, that there is none yet [s]
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _wait_for(policy: PublishedPolicy, budget: Budget) -> bool:
         try:
             if policy.refresh():
                 return True
-            if not told and time.monotonic() - began > PATIENCE:
+            if not told and time.monotonic() - began > SAY_AFTER:
                 print("the actor waits for the learner's first policy", file=sys.stderr, flush=True)
                 told = True
         except LearningError as error:

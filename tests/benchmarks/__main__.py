@@ -13,6 +13,7 @@ from tests.benchmarks import (
     footprint,
     law_overhead,
     learning,
+    pace,
     peer,
     physics,
     recording,
@@ -36,11 +37,12 @@ BENCHMARKS = {
     "contact": contact,
     "physics": physics,
     "round_trip": round_trip,
+    "pace": pace,
     "soak": soak,
     "run_memory": run_memory,
     "timestep": timestep,
 }
-LONG = ("soak", "run_memory", "timestep")  # some minutes: only where it is named
+LONG = ("soak", "run_memory", "timestep", "pace")  # some minutes: only where it is named
 
 
 def main(names: list[str]) -> int:

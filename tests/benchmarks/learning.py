@@ -19,6 +19,7 @@ from hilserl_envs.learning.policy import LearnedPolicy
 from hilserl_envs.learning.run_folder import RunFolder
 from hilserl_envs.learning.run_settings import RunSettings
 from hilserl_envs.learning.settings import PRESETS
+from tests.benchmarks.demonstrations import record_demonstrations
 from tests.benchmarks.measure import Result, seconds
 from tests.labelled_stores import write_labels
 
@@ -39,10 +40,7 @@ def run() -> list[Result]:
 
 
 def _measure(folder: Path) -> list[Result]:
-    demonstrations = folder / "demonstrations"
-    with contextlib.redirect_stdout(io.StringIO()):
-        record = ["record", "RamInsertion", "--device", "expert", "--episodes", "10"]
-        assert main([*record, "--out", str(demonstrations)]) == 0
+    demonstrations = record_demonstrations(folder / "demonstrations")
     agent = dataclasses.replace(PRESETS["fast"], batch_size=BATCH)
     settings = RunSettings(task="RamInsertion", algorithm="sac", agent=agent, overseer={})
     run = RunFolder.create(folder / "run", settings, demonstrations)

@@ -7,7 +7,6 @@ them. Files that are mapped are the system's page cache, which it takes back whe
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import subprocess
@@ -16,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from hilserl_envs.cli import main
+from tests.benchmarks.demonstrations import record_demonstrations
 from tests.benchmarks.measure import Result
 
 STEPS, UTD_RATIO = 50_000, 0.02
@@ -26,10 +25,8 @@ TARGET_MB = 2000.0
 def run() -> list[Result]:
     """Megabytes of all processes of a run together, at most."""
     with tempfile.TemporaryDirectory() as folder:
-        demonstrations, out = (str(Path(folder) / name) for name in ("demonstrations", "run"))
-        with contextlib.redirect_stdout(io.StringIO()):
-            record = ["record", "RamInsertion", "--device", "expert", "--episodes", "10", "--out"]
-            assert main([*record, demonstrations]) == 0
+        demonstrations = str(record_demonstrations(Path(folder) / "demonstrations"))
+        out = str(Path(folder) / "run")
         train = [sys.executable, "-m", "hilserl_envs", "train", "RamInsertion", "--demos", demonstrations]
         few = ["--steps", str(STEPS), "--set", f"utd_ratio={UTD_RATIO}", "--tracker", "none", "--json"]
         began, most = time.monotonic(), {}
