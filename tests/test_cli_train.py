@@ -96,6 +96,16 @@ def test_behaviour_cloning_counts_updates(tmp_path, capsys):
     assert report["success_rate"] is None
 
 
+def test_a_side_alone_says_what_it_is_of(run, capsys):
+    main(["train", "--out", str(run.path), "--resume", "--side", "learner", "--steps", "24"])
+    assert capsys.readouterr().out.startswith("PickCube, sac from state")
+
+
+def test_what_has_its_steps_already_says_so(run, capsys):
+    main(["train", "--tracker", "none", "--out", str(run.path), "--resume", "--sync", "--steps", "24"])
+    assert "it has 24 already, of all sessions; for more give --steps beyond" in capsys.readouterr().out
+
+
 def test_a_side_alone(run, capsys):
     train(capsys, "--out", run.path, "--resume", "--side", "learner", "--steps", "24")
     train(capsys, "--out", run.path, "--resume", "--side", "actor", "--steps", "32")
@@ -216,7 +226,8 @@ def test_a_side_that_fails_is_told_of(tmp_path, capfd):
     release = RunFolder(tmp_path / "run").hold("learner")
     assert main(["train", "--out", str(tmp_path / "run"), *flags[:2], "--resume", "--minutes", "5"]) == 1
     release()
-    said = capfd.readouterr().err
+    out, said = capfd.readouterr()
+    assert out.count("PickCube, bc from state") == 2  # once a command, by whoever runs both sides
     assert "another process is its learner" in said and "Traceback" not in said
     assert said.endswith("the learner stopped with an error, see above; resume the run when it is mended\n")
 

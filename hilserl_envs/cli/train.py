@@ -98,6 +98,7 @@ class Train(TakeoverCommand):
 
     def run(self) -> dict:
         from hilserl_envs.learning.extra import torch
+        from hilserl_envs.learning.supervisor import is_supervised
         from hilserl_envs.learning.watch import Watch
 
         self._check()
@@ -110,7 +111,8 @@ class Train(TakeoverCommand):
                 held.enter_context(connected(self.cluster))  # before there is a run
             run = self._open() if self.resume else self._create()
             if self.side != "both":
-                print(run.describe())
+                if not is_supervised():
+                    print(run.describe())
                 return self._one_side(run)
             held.callback(run.hold("supervisor"))
             if self.resume and self.set:

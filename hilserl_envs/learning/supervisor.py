@@ -102,6 +102,11 @@ def side_command(side: str, arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "hilserl_envs", "train", "--resume", "--side", side, *arguments]
 
 
+def is_supervised() -> bool:
+    """Whether this process is a side that a supervisor started, who speaks for it."""
+    return _SUPERVISOR in os.environ
+
+
 @contextlib.contextmanager
 def told_to_stop() -> Iterator[Callable[[], bool]]:
     """For a side: whether it was told to stop (SIGTERM, Ctrl-C), or its supervisor is gone.
